@@ -1,0 +1,68 @@
+"""Run the named parts of ``make test`` one after the other and say how long each took.
+
+All parts run even if one fails, so one run shows everything that is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+PYTEST = [sys.executable, "-m", "pytest", "-q"]
+WORKERS = ["-n", "2"]
+# nbval runs cells in kernels; our settings for warnings and doctests are for our own process.
+NBVAL = [
+    *["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "--dist", "loadfile"],
+    *["-o", "addopts=", "-o", "filterwarnings=default", "-p", "no:cacheprovider"],
+]
+
+PARTS: dict[str, list[list[str]]] = {
+    "lint": [
+        [str(BIN / "ruff"), "format", "--check", "."],
+        [str(BIN / "ruff"), "check", "."],
+    ],
+    "types": [[sys.executable, "-m", "mypy"]],
+    "quick": [[*PYTEST, *WORKERS, "-m", "not slow and not site"]],
+    "unit": [[*PYTEST, *WORKERS, "-m", "not site"]],
+    "notebooks": [[*PYTEST, *WORKERS, *NBVAL, "book"]],
+    "site": [[str(BIN / "jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-q"]],
+    "browser": [[*PYTEST, *WORKERS, "--dist", "load", "-m", "site", "tests"]],
+}
+
+# Two notebooks or two test workers run at a time; one torch thread each fills two cores.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+NO_TESTS = 5  # pytest's exit status when nothing was collected
+
+
+def run(part: str) -> tuple[float, bool]:
+    """Run one part; return its seconds and whether it passed."""
+    print(f"\n== {part} ".ljust(80, "="), flush=True)
+    env = os.environ | (ONE_THREAD if part in {"quick", "unit", "notebooks"} else {})
+    env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
+    start = time.monotonic()
+    good = True
+    for command in PARTS[part]:
+        status = subprocess.run(command, cwd=ROOT, env=env).returncode
+        empty = part == "notebooks" and status == NO_TESTS and not any(ROOT.glob("book/*.ipynb"))
+        good = good and (status == 0 or empty)
+    return time.monotonic() - start, good
+
+
+def main(parts: list[str]) -> int:
+    """Run ``parts``; return 1 if any failed."""
+    results = {part: run(part) for part in parts}
+    print("\n" + "seconds".rjust(9) + "  part")
+    for part, (seconds, good) in results.items():
+        print(f"{seconds:9.1f}  {part:<10} {'passed' if good else 'FAILED'}")
+    print(f"{sum(seconds for seconds, _ in results.values()):9.1f}  in all")
+    return 0 if all(good for _, good in results.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
