@@ -1,0 +1,169 @@
+"""The one place that words errors about shapes, ranges, dtypes, options and missing packages.
+
+A message has three parts: what was given, what was expected, and the likely cause or the fix.
+Checks that look at sizes return them, so a caller uses the check instead of skipping it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def complain(name: str, got: object, expected: str, hint: str = "") -> str:
+    """Word one error: ``name: got …, expected …. hint``."""
+    return f"{name}: got {got}, expected {expected}.{' ' + hint if hint else ''}"
+
+
+def check_array(x: object, *, name: str, hint: str = "") -> None:
+    """Raise ``TypeError`` unless ``x`` is a torch tensor or a NumPy array."""
+    if not isinstance(x, torch.Tensor | np.ndarray):
+        raise TypeError(complain(name, _type_name(x), "a torch.Tensor or a numpy.ndarray", hint))
+
+
+def check_tensor(x: object, *, name: str, hint: str = "") -> None:
+    """Raise ``TypeError`` unless ``x`` is a torch tensor."""
+    if not isinstance(x, torch.Tensor):
+        fix = "torch.from_numpy(...) converts." if isinstance(x, np.ndarray) else ""
+        raise TypeError(complain(name, _type_name(x), "a torch.Tensor", hint or fix))
+
+
+def check_shape(x: Any, pattern: str, *, name: str, hint: str = "") -> tuple[int, ...]:
+    """Match a shape against a pattern and return the sizes of its named axes.
+
+    Args:
+        x: Tensor or array.
+        pattern: Axes separated by spaces. A number is that size, a word is any size of at
+            least 1, a leading ``...`` any number of axes of at least 1 each: ``"... H W"``.
+        name: What the caller calls ``x``.
+        hint: Likely cause or fix, a sentence.
+
+    Returns:
+        The sizes of the named axes, in the pattern's order.
+
+    Raises:
+        TypeError: If ``x`` is neither a tensor nor an array.
+        ValueError: If the shape does not match, or an axis is empty.
+    """
+    check_array(x, name=name, hint=hint)
+    shape = tuple(x.shape)
+    axes = pattern.split()
+    any_front = axes[:1] == ["..."]
+    fixed = axes[1:] if any_front else axes
+    tail = shape[len(shape) - len(fixed) :] if any_front else shape
+    fits = len(tail) == len(fixed) and all(
+        not want.isdigit() or int(want) == size for want, size in zip(fixed, tail, strict=True)
+    )
+    expected = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+    if not fits:
+        raise ValueError(complain(name, f"shape {shape}", expected, hint))
+    if 0 in shape:
+        raise ValueError(complain(name, f"shape {shape}", f"{expected} with no empty axis", hint))
+    return tuple(size for want, size in zip(fixed, tail, strict=True) if not want.isdigit())
+
+
+def check_floating(x: Any, *, name: str, hint: str = "") -> None:
+    """Raise ``TypeError`` unless ``x`` holds floating-point numbers."""
+    check_array(x, name=name, hint=hint)
+    floating = (
+        x.dtype.is_floating_point
+        if isinstance(x, torch.Tensor)
+        else np.issubdtype(x.dtype, np.floating)
+    )
+    if not floating:
+        raise TypeError(complain(name, f"dtype {x.dtype}", "a floating-point dtype", hint))
+
+
+def check_uint8(x: Any, *, name: str, hint: str = "") -> None:
+    """Raise ``TypeError`` unless ``x`` holds bytes."""
+    check_array(x, name=name, hint=hint)
+    if x.dtype not in (torch.uint8, np.dtype(np.uint8)):
+        raise TypeError(complain(name, f"dtype {x.dtype}", "uint8", hint))
+
+
+def check_finite(x: Any, *, name: str, hint: str = "") -> None:
+    """Raise ``ValueError`` if ``x`` holds a NaN or an infinity; say how many and where."""
+    values = torch.as_tensor(x).detach()
+    if math.isfinite(float(values.sum())):  # one cheap number rules both out
+        return
+    bad = ~torch.isfinite(values)
+    if bad.any():
+        first = tuple(bad.nonzero()[0].tolist())
+        got = f"{int(bad.sum())} of {bad.numel()} values NaN or infinite, the first at {first}"
+        raise ValueError(complain(name, got, "finite numbers", hint))
+
+
+def check_positive(x: Any, *, name: str, hint: str = "") -> None:
+    """Raise ``ValueError`` unless every number in ``x`` is finite and greater than 0."""
+    if isinstance(x, float | int) and 0 < x < math.inf:  # the usual case, without a tensor
+        return
+    values = _as_numbers(x, name=name, expected="> 0", hint=hint)
+    low = float(values.min()) if values.numel() else float("nan")
+    if not (low > 0 and bool(torch.isfinite(values).all())):
+        worst = low if not low > 0 else float(values.max())
+        raise ValueError(complain(name, worst, "> 0 and finite" if low > 0 else "> 0", hint))
+
+
+def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -> None:
+    """Raise ``ValueError`` unless every number in ``x`` lies in [``low``, ``high``]."""
+    expected = f"values in [{low:g}, {high:g}]"
+    values = _as_numbers(x, name=name, expected=expected, hint=hint)
+    smallest, largest = float(values.min()), float(values.max())
+    if not (smallest >= low and largest <= high):
+        got = f"values from {smallest:g} to {largest:g}"
+        raise ValueError(complain(name, got, expected, hint))
+
+
+def check_integer(x: Any, *, name: str, minimum: int, hint: str = "") -> int:
+    """Return ``x`` as ``int``; raise unless it is a whole number of at least ``minimum``."""
+    if isinstance(x, bool) or not isinstance(x, int | np.integer):
+        raise TypeError(complain(name, f"{x!r}", f"a whole number, at least {minimum}", hint))
+    if x < minimum:
+        raise ValueError(complain(name, x, f"at least {minimum}", hint))
+    return int(x)
+
+
+def check_choice(value: Any, choices: Iterable[str], *, name: str, hint: str = "") -> str:
+    """Return ``value``; raise ``ValueError`` that lists ``choices`` unless it is one of them."""
+    names = list(choices)
+    if value in names:
+        return str(value)
+    close = difflib.get_close_matches(str(value), names, n=1)
+    guess = f"Did you mean {close[0]!r}?" if close else ""
+    expected = "one of " + ", ".join(repr(n) for n in names)
+    raise ValueError(complain(name, repr(value), expected, " ".join(filter(None, [guess, hint]))))
+
+
+def require(module: str, *, extra: str, purpose: str, hint: str = "") -> ModuleType:
+    """Import an optional package, or say what it is for and how to install it.
+
+    Raises:
+        ImportError: If the package is missing; the message names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        fix = f"Install it with: pip install 'kpbook[{extra}]'."
+        message = complain(module, "no such package", f"it to be installed: {purpose} needs it", "")
+        raise ImportError(" ".join(filter(None, [message, fix, hint]))) from error
+
+
+def _as_numbers(x: Any, *, name: str, expected: str, hint: str) -> torch.Tensor:
+    try:
+        # float64: a Python float such as 1e-300 must not become 0 on the way to the check.
+        return torch.as_tensor(x, dtype=None if hasattr(x, "dtype") else torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            complain(name, repr(x), f"a number or a tensor, {expected}", hint)
+        ) from None
+
+
+def _type_name(x: object) -> str:
+    return type(x).__name__

@@ -1,0 +1,89 @@
+"""Images between bytes and floats, and their sizes: here and nowhere else.
+
+Stored frames are ``uint8 (..., H, W, 3)``; networks take ``float32 (..., 3, H, W)`` in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kpbook._checks import check_array, check_floating, check_range, check_shape, check_uint8
+from kpbook.grid import Size, as_size
+
+_FLOAT_HINT = "Networks take (..., 3, H, W) in [0, 1]; kpbook.images.to_float makes it."
+
+
+def to_float(images: Tensor | np.ndarray, device: Any = None) -> Tensor:
+    """Frames ``uint8 (..., H, W, 3)`` to network input ``float32 (..., 3, H, W)`` in [0, 1].
+
+    Args:
+        images: Frames as stored, a tensor or an array.
+        device: Where the result lives; the bytes travel, not the floats.
+
+    Raises:
+        TypeError: If the frames are not bytes.
+        ValueError: If the last axis is not the three colours.
+    """
+    check_uint8(images, name="images", hint="Frames are stored as bytes, 0 to 255.")
+    check_shape(images, "... H W 3", name="images", hint="Frames are stored colour-last.")
+    frames = (
+        images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    )
+    return frames.to(device).movedim(-1, -3).float().div_(255)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Network images ``float (..., 3, H, W)`` to frames ``uint8 (..., H, W, 3)``.
+
+    Values are rounded; a reconstruction that leaves [0, 1] is clipped.
+    """
+    check_floating(images, name="images", hint=_FLOAT_HINT)
+    check_shape(images, "... 3 H W", name="images", hint=_FLOAT_HINT)
+    bytes_ = images.detach().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(bytes_.movedim(-3, -1).numpy())
+
+
+def check_images(images: Any, size: Size | None = None, *, name: str = "images") -> int:
+    """Return the batch size of network input ``float (B, 3, H, W)`` in [0, 1], or raise.
+
+    Args:
+        images: What a caller is about to feed a network.
+        size: The ``(H, W)`` that the network was built for; any size without it.
+        name: What the caller calls them.
+    """
+    check_array(images, name=name, hint=_FLOAT_HINT)
+    check_floating(images, name=name, hint=_FLOAT_HINT)
+    if size is None:
+        B, *_ = check_shape(images, "B 3 H W", name=name, hint=_FLOAT_HINT)
+    else:
+        H, W = as_size(size)
+        hint = "The network was built for this size; kpbook.images.resize changes images."
+        (B,) = check_shape(images, f"B 3 {H} {W}", name=name, hint=hint)
+    check_range(images, 0, 1, name=name, hint="Divide bytes by 255: kpbook.images.to_float.")
+    return B
+
+
+def resize(images: Tensor, size: Size) -> Tensor:
+    """Resize network images ``(B, 3, H, W)`` to ``size``, averaging where it shrinks them.
+
+    Bilinear with anti-aliasing; pixel *edges* stay in place, so a point's device coordinates
+    do not change (its image coordinates do, slightly: :mod:`kpbook.grid`).
+    """
+    check_images(images)
+    return functional.interpolate(
+        images, as_size(size), mode="bilinear", align_corners=False, antialias=True
+    ).clamp(0, 1)
+
+
+def crop(images: Tensor, top: int, left: int, size: Size) -> Tensor:
+    """Cut the window of ``size`` whose first pixel is (row ``top``, column ``left``)."""
+    H, W = check_shape(images, "... H W", name="images", hint=_FLOAT_HINT)
+    h, w = as_size(size)
+    check_range(top, 0, H - h, name="top", hint=f"A window of {h} rows must fit into {H}.")
+    check_range(left, 0, W - w, name="left", hint=f"A window of {w} columns must fit into {W}.")
+    return images[..., top : top + h, left : left + w]

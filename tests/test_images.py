@@ -1,0 +1,85 @@
+"""Bytes, floats and sizes of images."""
+
+import numpy as np
+import pytest
+import torch
+
+from kpbook import images
+
+
+def test_bytes_to_floats_moves_colour_and_scales():  # catches: reshape for movedim, /256
+    frames = np.zeros((2, 4, 5, 3), dtype=np.uint8)
+    frames[1, 2, 3] = [255, 51, 0]
+    x = images.to_float(frames)
+    assert x.shape == (2, 3, 4, 5)
+    assert x.dtype == torch.float32
+    torch.testing.assert_close(x[1, :, 2, 3], torch.tensor([1.0, 0.2, 0.0]))
+
+
+def test_every_byte_survives_the_way_to_floats_and_back():
+    frames = np.arange(256 * 3, dtype=np.uint16).astype(np.uint8).reshape(16, 16, 3)
+    np.testing.assert_array_equal(images.to_uint8(images.to_float(frames)), frames)
+
+
+def test_a_reconstruction_outside_the_range_is_clipped():
+    x = torch.tensor([-0.5, 1.5, 0.5]).view(3, 1, 1)
+    assert images.to_uint8(x).tolist() == [[[0, 255, 128]]]
+
+
+def test_the_frames_are_not_changed():  # catches: in-place division on a view
+    frames = torch.full((2, 2, 3), 255, dtype=torch.uint8)
+    images.to_float(frames)
+    assert (frames == 255).all()
+
+
+def test_resize_averages_where_it_shrinks():
+    x = torch.zeros(1, 3, 8, 8)
+    x[..., 4:] = 1.0
+    small = images.resize(x, (4, 2))
+    assert small.shape == (1, 3, 4, 2)
+    assert small.mean().item() == pytest.approx(0.5, abs=1e-6)
+    assert small[0, 0, 0, 0] < small[0, 0, 0, 1]
+
+
+def test_crop_counts_rows_then_columns():
+    x = torch.arange(3 * 5 * 7).view(1, 3, 5, 7)
+    torch.testing.assert_close(images.crop(x, 2, 3, (3, 4)), x[..., 2:5, 3:7])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: images.to_float(torch.zeros(4, 4, 3)), TypeError, "dtype torch.float32.*uint8"),
+        (
+            lambda: images.to_float(torch.zeros(3, 4, 4, dtype=torch.uint8)),
+            ValueError,
+            "stored colour-last",
+        ),
+        (
+            lambda: images.to_uint8(torch.zeros(4, 4, 3)),
+            ValueError,
+            r"expected \(\.\.\., 3, H, W\)",
+        ),
+        (
+            lambda: images.check_images(torch.full((1, 3, 4, 4), 255.0)),
+            ValueError,
+            "Divide bytes by 255",
+        ),
+        (
+            lambda: images.check_images(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)),
+            TypeError,
+            "images: got dtype torch.uint8, expected a floating-point dtype.*to_float",
+        ),
+        (
+            lambda: images.check_images(torch.zeros(1, 3, 32, 32), 64),
+            ValueError,
+            r"expected \(B, 3, 64, 64\)\. The network was built for this size",
+        ),
+        (lambda: images.check_images(torch.zeros(0, 3, 4, 4)), ValueError, "no empty axis"),
+        (lambda: images.crop(torch.zeros(3, 4, 4), 2, 0, 3), ValueError, "top: .*must fit into 4"),
+        (lambda: images.resize(torch.zeros(3, 4, 4), 2), ValueError, r"expected \(B, 3, H, W\)"),
+    ],
+)
+def test_bad_images_get_one_message(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
