@@ -164,7 +164,8 @@ def _edge(size: Size) -> np.ndarray:
     span = _span(size)
     if (span == 0).any():
         raise ValueError(complain("size", size, "at least 2 pixels along each axis"))
-    return (span + 1) / span
+    edge: np.ndarray = (span + 1) / span
+    return edge
 
 
 def _affine(points: ArrayT, scale: np.ndarray, shift: np.ndarray) -> ArrayT:

@@ -20,8 +20,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 import torch
+
+# Two busy cores make a deadline flaky; derandomised runs make a failure repeatable.
+hypothesis.settings.register_profile("kpbook", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("kpbook")
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
