@@ -1,0 +1,13 @@
+"""Live figures: one class and one ``.mjs`` file a figure, over ``core.mjs``.
+
+A figure computes in the reader's browser, so it works on the book's pages without a kernel; in
+JupyterLab and Colab its traits follow every gesture.
+"""
+
+from kpbook._checks import require
+
+require("anywidget", extra="widgets", purpose="a live figure")
+
+from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
+
+__all__ = ["SoftArgmaxPlayground"]

@@ -1,0 +1,859 @@
+// The soft-argmax playground: one or two blobs on a map of logits, and what each read-out says.
+//
+// Blob 1 is the object: its centre is the truth. The model's traits are the only state; the view
+// reads them, and writes every gesture back to them.
+
+import {
+  axisCoordinates,
+  axisSums,
+  checkControl,
+  clamp,
+  decodeHash,
+  distanceInCells,
+  distributions,
+  draggable,
+  encodeHash,
+  fitCanvas,
+  formatNumber,
+  gaussianNoise,
+  isDark,
+  make,
+  meanPosition,
+  mode,
+  numberIn,
+  onThemeChange,
+  presence,
+  rangeControl,
+  settled,
+  spread,
+  throttled,
+  uniqueName,
+} from "./core.mjs";
+
+// ---- the map and its read-outs: no page needed -------------------------------------------------
+
+const LIMITS = {
+  height: [-10, 12],
+  temperature: [0.05, 20],
+  noise: [0, 4],
+  background: [-10, 8],
+  shift: [-10, 10],
+};
+const SECOND_BLOB = { x: -0.5, y: 0.45, height: 6 };
+const DEFAULTS = { temperature: 1, noise: 0, background: -4, shift: 0, seed: 0, sigma: 1.8 };
+const NEAR = 3; // a cell belongs to a blob up to this many standard deviations
+
+/** Plain, safe state from whatever the traits or a link hold. */
+export function cleanState(raw) {
+  const size = Array.isArray(raw.size) ? raw.size : [];
+  const [H, W] = [24, 32].map((n, k) => Math.round(numberIn(size[k], 1, 256, n)));
+  const given = Array.isArray(raw.blobs) && raw.blobs.length ? raw.blobs.slice(0, 2) : [{}];
+  const blobs = given.map((blob, k) => {
+    const usual = k ? SECOND_BLOB : { x: 0.55, y: -0.4, height: 6 };
+    return {
+      x: round(numberIn(blob?.x, -1, 1, usual.x)),
+      y: round(numberIn(blob?.y, -1, 1, usual.y)),
+      height: numberIn(blob?.height, ...LIMITS.height, usual.height),
+    };
+  });
+  const state = { H, W, blobs, relu: raw.relu === true || raw.relu === "1" };
+  for (const name of ["temperature", "noise", "background", "shift"]) {
+    state[name] = numberIn(raw[name], ...LIMITS[name], DEFAULTS[name]);
+  }
+  state.seed = Math.round(numberIn(raw.seed, 0, 2 ** 32 - 1, DEFAULTS.seed));
+  state.sigma = numberIn(raw.sigma, 0.1, 64, DEFAULTS.sigma);
+  state.show = raw.show === "logits" ? "logits" : "probability";
+  return state;
+}
+
+/** Four decimals: what a link carries, so that a link gives the same view to the last digit. */
+function round(value) {
+  return Math.round(value * 1e4) / 1e4;
+}
+
+/**
+ * The logits of a state: background, blobs that rise from it to their height, noise, a constant
+ * added to all, and at last the ReLU. `unit` is standard normal noise, one number a cell.
+ */
+export function makeLogits({ H, W, blobs, background, noise, shift, relu, sigma }, unit) {
+  const logits = new Float64Array(H * W).fill(background + shift);
+  for (const blob of blobs) {
+    const column = (blob.x + 1) * 0.5 * (W - 1);
+    const row = (blob.y + 1) * 0.5 * (H - 1);
+    const gx = Float64Array.from({ length: W }, (_, j) => bump((j - column) / sigma));
+    for (let i = 0; i < H; i++) {
+      const rise = (blob.height - background) * bump((i - row) / sigma);
+      for (let j = 0; j < W; j++) logits[i * W + j] += rise * gx[j];
+    }
+  }
+  if (noise > 0) for (let k = 0; k < logits.length; k++) logits[k] += noise * unit[k];
+  return relu ? logits.map((a) => Math.max(0, a)) : logits;
+}
+
+function bump(z) {
+  return Math.exp(-0.5 * z * z);
+}
+
+/** Every number that the figure shows, and the distributions behind them. */
+export function readOut(state, logits) {
+  const { H, W, blobs, temperature, sigma } = state;
+  const { heatmap, joint, separable } = distributions(logits, H, W, temperature);
+  const truth = [blobs[0].x, blobs[0].y];
+  const points = {
+    joint: [meanPosition(joint.x), meanPosition(joint.y)],
+    separable: [meanPosition(separable.x), meanPosition(separable.y)],
+    mode: mode(logits, H, W),
+  };
+  const error = {};
+  for (const name of Object.keys(points)) {
+    error[name] = distanceInCells(points[name], truth, H, W);
+  }
+  return {
+    heatmap,
+    joint,
+    separable,
+    estimates: {
+      truth,
+      ...points,
+      error_cells: error,
+      presence: presence(logits),
+      spread: spread(heatmap, H, W),
+      mass: massNear(heatmap, state, NEAR * sigma),
+    },
+  };
+}
+
+/** Shares of the probability within `radius` cells of each blob, and the rest. */
+export function massNear(heatmap, { H, W, blobs }, radius) {
+  const near = blobs.map(() => 0);
+  for (let i = 0; i < H; i++) {
+    for (let j = 0; j < W; j++) {
+      const d = blobs.map(({ x, y }) =>
+        Math.hypot(j - ((x + 1) / 2) * (W - 1), i - ((y + 1) / 2) * (H - 1)),
+      );
+      const k = d.length > 1 && d[1] < d[0] ? 1 : 0;
+      if (d[k] <= radius) near[k] += heatmap[i * W + j];
+    }
+  }
+  return { blobs: near, elsewhere: Math.max(0, 1 - near.reduce((a, b) => a + b, 0)) };
+}
+
+/** The estimates in words, for the line that is read aloud. */
+export function describe({ joint, separable, mode: peak, error_cells, presence: m, mass }) {
+  const at = ([x, y]) => `x ${formatNumber(x)}, y ${formatNumber(y)}`;
+  const off = (cells) => `${formatNumber(cells, 1)} cells from blob 1`;
+  const share = Math.round(100 * mass.elsewhere);
+  return (
+    `Joint estimate: ${at(joint)}, ${off(error_cells.joint)}. ` +
+    `Separable: ${at(separable)}, ${off(error_cells.separable)}. ` +
+    `Mode: ${at(peak)}, ${off(error_cells.mode)}. ` +
+    `Presence ${formatNumber(m)}. ${share} % of the probability lies away from the blobs.`
+  );
+}
+
+/** A state as the fields of a link. */
+export function toFields(state) {
+  const fields = {};
+  state.blobs.forEach(({ x, y, height }, k) => {
+    fields[`blob${k + 1}`] = `${x},${y},${height}`;
+  });
+  for (const name of ["temperature", "noise", "background", "shift", "seed"]) {
+    fields[name] = state[name];
+  }
+  return { ...fields, relu: state.relu ? 1 : 0, show: state.show };
+}
+
+/** The fields of a link as raw state: clean it before use. */
+export function fromFields(fields) {
+  const blobs = ["blob1", "blob2"]
+    .filter((name) => fields[name] !== undefined)
+    .map((name) => {
+      const [x, y, height] = fields[name].split(",");
+      return { x, y, height };
+    });
+  return { ...fields, blobs };
+}
+
+/** Where things lie on the canvas, CSS pixels: the map, and a strip below and right of it. */
+export function planCanvas(width, H, W) {
+  const left = 24;
+  const top = 14;
+  const gap = 12;
+  const strip = clamp(Math.round(width * 0.13), 40, 68);
+  const room = Math.max(40, width - left - gap - strip - 2);
+  const cell = Math.min(room / W, (1.3 * room) / H);
+  const map = { x: left, y: top, w: cell * W, h: cell * H };
+  const ticks = 20;
+  return {
+    cell,
+    map,
+    right: { x: left + map.w + gap, y: top, w: strip, h: map.h },
+    below: { x: left, y: top + map.h + ticks, w: map.w, h: strip },
+    width,
+    height: top + map.h + ticks + strip + 4,
+  };
+}
+
+/** Map coordinates to CSS pixels of the canvas: the border cells' centres are half a cell in. */
+export function toCanvas([x, y], plan, H, W) {
+  return [
+    plan.map.x + (((x + 1) / 2) * (W - 1) + 0.5) * plan.cell,
+    plan.map.y + (((y + 1) / 2) * (H - 1) + 0.5) * plan.cell,
+  ];
+}
+
+/** The inverse of toCanvas; an axis of one cell has only the coordinate 0. */
+export function fromCanvas([px, py], plan, H, W) {
+  const back = (p, n) => (n > 1 ? (2 * (p / plan.cell - 0.5)) / (n - 1) - 1 : 0);
+  return [back(px - plan.map.x, W), back(py - plan.map.y, H)];
+}
+
+// ---- colours and marks -------------------------------------------------------------------------
+
+// Okabe and Ito's colours; the marks also differ in shape and nest when they coincide.
+const THEMES = {
+  light: {
+    ink: "#17202b",
+    muted: "#4d5a68",
+    line: "#c3ccd6",
+    halo: "#ffffff",
+    joint: "#d55e00",
+    separable: "#00805f",
+    mode: "#0072b2",
+    low: [243, 245, 248],
+    high: [38, 48, 60],
+  },
+  dark: {
+    ink: "#edf1f5",
+    muted: "#aab6c3",
+    line: "#46525f",
+    halo: "#0d1116",
+    joint: "#f0883e",
+    separable: "#2fc79b",
+    mode: "#56b4e9",
+    low: [27, 34, 43],
+    high: [236, 241, 246],
+  },
+};
+
+const MARKS = {
+  truth: "M-10 0H-3.5M3.5 0H10M0 -10V-3.5M0 3.5V10",
+  joint: "M4.5 0A4.5 4.5 0 1 1 -4.5 0A4.5 4.5 0 1 1 4.5 0Z",
+  separable: "M-6.5 -6.5H6.5V6.5H-6.5Z",
+  mode: "M0 -11L11 0L0 11L-11 0Z",
+};
+
+const NAMES = {
+  truth: "Blob 1 (truth)",
+  joint: "Joint soft-argmax",
+  separable: "Separable soft-argmax",
+  mode: "Mode (arg-max cell)",
+};
+
+function drawMark(context, name, [x, y], theme) {
+  const path = new Path2D(MARKS[name]);
+  context.save();
+  context.translate(x, y);
+  context.lineJoin = "round";
+  context.strokeStyle = theme.halo;
+  context.lineWidth = 5;
+  context.stroke(path);
+  const colour = name === "truth" ? theme.ink : theme[name];
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = 2;
+  if (name === "joint") context.fill(path);
+  context.stroke(path);
+  context.restore();
+}
+
+function markIcon(name) {
+  const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  icon.setAttribute("viewBox", "-13 -13 26 26");
+  icon.setAttribute("aria-hidden", "true");
+  icon.setAttribute("class", `mark ${name}`);
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", MARKS[name]);
+  icon.append(path);
+  return icon;
+}
+
+/** Paint the map into one pixel a cell; shade 0 is the lowest value, 1 the highest. */
+function paintCells(image, values, { low, high }, bend) {
+  let [bottom, top] = [Infinity, -Infinity];
+  for (const v of values) {
+    if (v < bottom) bottom = v;
+    if (v > top) top = v;
+  }
+  if (bend) bottom = 0; // probabilities: white is zero
+  const range = top - bottom || 1;
+  for (let k = 0; k < values.length; k++) {
+    const linear = (values[k] - bottom) / range;
+    const shade = bend ? Math.sqrt(linear) : linear;
+    for (let c = 0; c < 3; c++) {
+      image.data[4 * k + c] = Math.round(low[c] + shade * (high[c] - low[c]));
+    }
+    image.data[4 * k + 3] = 255;
+  }
+}
+
+/** One strip: both distributions along an axis, and lines where their means fall. */
+function drawProfile(context, box, vertical, profiles, means, theme) {
+  const peak = Math.max(...profiles.joint, ...profiles.separable);
+  const n = profiles.joint.length;
+  const place = (k, p) => {
+    const along = (k + 0.5) / n;
+    return vertical
+      ? [box.x + (p / peak) * box.w, box.y + along * box.h]
+      : [box.x + along * box.w, box.y + box.h - (p / peak) * box.h];
+  };
+  context.strokeStyle = theme.line;
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(...(vertical ? [box.x, box.y] : [box.x, box.y + box.h]));
+  context.lineTo(...(vertical ? [box.x, box.y + box.h] : [box.x + box.w, box.y + box.h]));
+  context.stroke();
+  for (const name of ["joint", "separable"]) {
+    context.strokeStyle = context.fillStyle = theme[name];
+    context.setLineDash(name === "separable" ? [5, 3] : []);
+    context.lineWidth = 1.75;
+    context.beginPath();
+    profiles[name].forEach((p, k) => context.lineTo(...place(k, p)));
+    context.stroke();
+    if (name === "joint") {
+      context.lineTo(...place(n - 1, 0));
+      context.lineTo(...place(0, 0));
+      context.globalAlpha = 0.16;
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    const k = ((means[name] + 1) / 2) * (n - 1);
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(...place(k, 0));
+    context.lineTo(...place(k, peak));
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+function drawTicks(context, plan, H, W, theme) {
+  context.fillStyle = theme.muted;
+  context.font = "11px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  for (const value of [-1, 0, 1]) {
+    const text = value > 0 ? `+${value}` : formatNumber(value, 0);
+    const [px, py] = toCanvas([value, value], plan, H, W);
+    context.textAlign = "center";
+    context.fillText(text, px, plan.map.y + plan.map.h + 10);
+    context.textAlign = "right";
+    context.fillText(text, plan.map.x - 4, py);
+  }
+  context.font = "italic 12px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.fillText("x", toCanvas([0.5, 0], plan, H, W)[0], plan.map.y + plan.map.h + 9);
+  context.textAlign = "right";
+  context.fillText("y", plan.map.x - 6, toCanvas([0, 0.5], plan, H, W)[1]);
+}
+
+function drawFigure(context, plan, cells, state, result, theme) {
+  const { H, W } = state;
+  const { map } = plan;
+  const { estimates } = result;
+  context.clearRect(0, 0, plan.width, plan.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(cells, map.x, map.y, map.w, map.h);
+  context.strokeStyle = theme.line;
+  context.lineWidth = 1;
+  context.strokeRect(map.x - 0.5, map.y - 0.5, map.w + 1, map.h + 1);
+  drawTicks(context, plan, H, W, theme);
+  const means = (axis) => ({
+    joint: estimates.joint[axis],
+    separable: estimates.separable[axis],
+  });
+  const along = (axis) => ({ joint: result.joint[axis], separable: result.separable[axis] });
+  drawProfile(context, plan.below, false, along("x"), means(0), theme);
+  drawProfile(context, plan.right, true, along("y"), means(1), theme);
+  for (const name of ["mode", "separable", "truth", "joint"]) {
+    drawMark(context, name, toCanvas(estimates[name], plan, H, W), theme);
+  }
+}
+
+// ---- the view ----------------------------------------------------------------------------------
+
+const STYLE = `
+:host { display: block; contain: inline-size; }
+* { box-sizing: border-box; }
+.figure {
+  --ink: #17202b; --muted: #4d5a68; --line: #c3ccd6; --surface: #ffffff; --accent: #0072b2;
+  --joint: #d55e00; --separable: #00805f; --mode: #0072b2;
+  container-type: inline-size; color: var(--ink); background: var(--surface);
+  border: 1px solid var(--line); border-radius: 8px; padding: 14px; margin: 0;
+  font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+}
+.figure[data-theme="dark"] {
+  --ink: #edf1f5; --muted: #aab6c3; --line: #46525f; --surface: #161b22; --accent: #56b4e9;
+  --joint: #f0883e; --separable: #2fc79b; --mode: #56b4e9; color-scheme: dark;
+}
+.prompt { margin: 0 0 10px; max-width: 68ch; }
+.top { display: grid; gap: 14px; }
+.stage { position: relative; min-width: 0; }
+canvas { display: block; }
+.handle {
+  position: absolute; left: 0; top: 0; width: 44px; height: 44px; margin: -22px 0 0 -22px;
+  border-radius: 50%; cursor: grab; touch-action: none; user-select: none;
+  -webkit-tap-highlight-color: transparent;
+}
+.handle:active { cursor: grabbing; }
+.handle::before {
+  content: ""; position: absolute; inset: 5px; border-radius: 50%;
+  border: 2px dashed var(--ink); outline: 2px solid var(--surface); outline-offset: 0;
+  opacity: 0.85;
+}
+.handle span {
+  position: absolute; right: -1px; top: -1px; width: 18px; height: 18px; border-radius: 50%;
+  background: var(--ink); color: var(--surface); font: 700 12px/18px system-ui, sans-serif;
+  text-align: center; box-shadow: 0 0 0 1.5px var(--surface);
+}
+.handle:focus-visible, .handle:focus { outline: none; }
+.handle:focus-visible::before { inset: 3px; border: 3px solid var(--accent); }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+caption, .legend { text-align: left; color: var(--muted); font-size: 13px; }
+caption { padding-bottom: 2px; }
+th, td { padding: 4px 0 4px 8px; text-align: right; font-weight: 400; white-space: nowrap; }
+thead th { color: var(--muted); font-size: 13px; padding-top: 0; padding-bottom: 2px; }
+th:first-child { text-align: left; padding-left: 0; white-space: normal; }
+tbody tr { border-top: 1px solid var(--line); }
+tbody th { display: flex; align-items: center; gap: 7px; line-height: 1.25; }
+td.error { font-weight: 600; }
+.mark { width: 22px; height: 22px; flex: none; fill: none; stroke-width: 2; overflow: visible; }
+.mark.truth { stroke: var(--ink); }
+.mark.joint { stroke: var(--joint); fill: var(--joint); }
+.mark.separable { stroke: var(--separable); }
+.mark.mode { stroke: var(--mode); }
+dl { display: grid; grid-template-columns: 1fr auto; gap: 3px 12px; margin: 10px 0 0;
+  padding: 8px 0 0; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+dt { color: var(--muted); margin: 0; }
+dd { margin: 0; text-align: right; }
+.controls { display: grid; gap: 10px 26px; margin-top: 14px; padding-top: 12px;
+  border-top: 1px solid var(--line); }
+.range { display: grid; grid-template-columns: 1fr auto; column-gap: 10px; align-items: baseline; }
+.range input { grid-column: 1 / -1; width: 100%; height: 24px; margin: 0; cursor: pointer;
+  accent-color: var(--accent); }
+output { font-variant-numeric: tabular-nums; color: var(--muted); }
+.check, .choice { display: flex; gap: 8px; align-items: center; min-height: 28px; }
+.check input, .choice input { width: 18px; height: 18px; margin: 0; accent-color: var(--accent);
+  flex: none; cursor: pointer; }
+label { cursor: pointer; }
+fieldset { border: 0; padding: 0; margin: 0; min-width: 0; display: flex; flex-wrap: wrap;
+  gap: 0 16px; align-items: center; }
+legend { float: left; padding: 0; margin-right: 2px; }
+.hidden { display: none; }
+.buttons { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 12px; align-items: center; }
+button { font: inherit; color: var(--ink); background: transparent; cursor: pointer;
+  border: 1px solid var(--muted); border-radius: 6px; padding: 5px 12px; min-height: 34px; }
+button:hover { background: color-mix(in srgb, var(--ink) 8%, transparent); }
+button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.copied { color: var(--muted); }
+.words { margin: 12px 0 0; color: var(--muted); font-size: 13px; max-width: 80ch; }
+@container (min-width: 620px) {
+  .top { grid-template-columns: minmax(0, 1.35fr) minmax(255px, 1fr); align-items: start; }
+  .controls { grid-template-columns: 1fr 1fr; }
+}
+@media (prefers-reduced-motion: no-preference) {
+  .handle::before { transition: inset 80ms; }
+  button { transition: background 80ms; }
+}
+`;
+
+function resultTable(cells) {
+  const head = ["Read-out", "x", "y", "error"].map((text) => make("th", { scope: "col" }, text));
+  const rows = Object.keys(NAMES).map((name) => {
+    cells[name] = ["x", "y", "error"].map((what) => make("td", { class: what }));
+    const title = make("th", { scope: "row" }, markIcon(name), NAMES[name]);
+    return make("tr", { "data-row": name }, title, ...cells[name]);
+  });
+  return make(
+    "table",
+    {},
+    make("caption", {}, "Map coordinates; error in cells, from blob 1"),
+    make("thead", {}, make("tr", {}, ...head)),
+    make("tbody", {}, ...rows),
+  );
+}
+
+function factList(facts) {
+  const names = {
+    presence: "Presence, tanh of the mean logit",
+    spread: "Spread of the heat map, map units",
+    near: "Probability on the blobs",
+    elsewhere: "Probability elsewhere",
+  };
+  const list = make("dl");
+  for (const [name, text] of Object.entries(names)) {
+    facts[name] = make("dd", { "data-fact": name });
+    list.append(make("dt", {}, text), facts[name]);
+  }
+  return list;
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const INPUTS = ["blobs", "temperature", "noise", "background", "shift", "relu", "seed", "show"];
+
+class SoftArgmaxView {
+  constructor(model, host) {
+    this.model = model;
+    this.host = host;
+    this.static = model.host === "static-page";
+    this.initial = this.snapshot();
+    this.second = { ...(this.state().blobs[1] ?? SECOND_BLOB) };
+    this.frame = 0;
+    this.cells = {};
+    this.facts = {};
+    this.save = throttled(() => model.save_changes(), 120);
+    this.speak = settled(() => setText(this.words, describe(this.result.estimates)), 350);
+    this.undo = [];
+    this.build();
+    this.listen();
+    this.followLink();
+    this.redraw();
+    setText(this.words, describe(this.result.estimates));
+  }
+
+  // State. The traits are the truth; `set` writes them, every change schedules one redraw.
+
+  snapshot() {
+    return structuredClone(Object.fromEntries(INPUTS.map((k) => [k, this.model.get(k)])));
+  }
+
+  state() {
+    const raw = Object.fromEntries(INPUTS.map((name) => [name, this.model.get(name)]));
+    return cleanState({ ...raw, size: this.model.get("size"), sigma: this.model.get("sigma") });
+  }
+
+  set(changes) {
+    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
+    this.save();
+    this.schedule();
+  }
+
+  setBlob(k, change) {
+    const blobs = this.state().blobs;
+    Object.assign(blobs[k], change);
+    blobs[k].x = round(clamp(blobs[k].x, -1, 1));
+    blobs[k].y = round(clamp(blobs[k].y, -1, 1));
+    if (k === 1) this.second = { ...blobs[1] };
+    this.set({ blobs });
+  }
+
+  showSecond(shown) {
+    const first = this.state().blobs[0];
+    this.set({ blobs: shown ? [first, { ...this.second }] : [first] });
+    this.save.flush();
+  }
+
+  // The page's parts, built once.
+
+  build() {
+    this.canvas = make("canvas", {
+      role: "img",
+      "aria-label": "Heat map with the truth and three estimates; the table gives the numbers.",
+    });
+    this.image = null;
+    this.handles = [0, 1].map((k) => this.buildHandle(k));
+    this.stage = make("div", { class: "stage" }, this.canvas, ...this.handles);
+    this.words = make("p", { class: "words", role: "status", "aria-live": "polite" });
+    const side = make("div", {}, resultTable(this.cells), factList(this.facts));
+    this.root = make(
+      "div",
+      { class: "figure", role: "group", "aria-label": "Soft-argmax playground" },
+      make("p", { class: "prompt" }, this.model.get("prompt") ?? ""),
+      make("div", { class: "top" }, make("div", {}, this.stage, this.buildShade()), side),
+      this.buildControls(),
+      this.buildButtons(),
+      this.words,
+    );
+    const shadow = this.host.attachShadow({ mode: "open" });
+    shadow.append(make("style", {}, STYLE), this.root);
+  }
+
+  buildHandle(k) {
+    const handle = make(
+      "div",
+      {
+        class: "handle",
+        role: "slider",
+        tabindex: 0,
+        "aria-roledescription": "point, moved in two dimensions by the arrow keys",
+        "aria-label": `Blob ${k + 1}`,
+        "aria-valuemin": -1,
+        "aria-valuemax": 1,
+        "data-blob": k + 1,
+      },
+      make("span", { "aria-hidden": "true" }, String(k + 1)),
+    );
+    draggable(handle, {
+      toPoint: (clientX, clientY) => {
+        const box = this.canvas.getBoundingClientRect();
+        const { H, W } = this.state();
+        return fromCanvas([clientX - box.left, clientY - box.top], this.plan, H, W);
+      },
+      getPoint: () => [this.state().blobs[k].x, this.state().blobs[k].y],
+      move: ([x, y]) => this.setBlob(k, { x, y }),
+      step: (dx, dy, large) => {
+        const { H, W, blobs } = this.state();
+        const cells = large ? 5 : 1;
+        this.setBlob(k, {
+          x: blobs[k].x + (W > 1 ? (2 * dx * cells) / (W - 1) : 0),
+          y: blobs[k].y + (H > 1 ? (2 * dy * cells) / (H - 1) : 0),
+        });
+      },
+      end: () => this.save.flush(),
+    });
+    return handle;
+  }
+
+  buildShade() {
+    this.shades = {};
+    const options = [
+      ["probability", "probability"],
+      ["logits", "logits"],
+    ].map(([value, text]) => {
+      const input = make("input", {
+        type: "radio",
+        name: "show",
+        id: `show-${value}`,
+        value,
+        change: () => this.set({ show: value }),
+      });
+      this.shades[value] = input;
+      return make("div", { class: "choice" }, input, make("label", { for: input.id }, text));
+    });
+    return make("fieldset", {}, make("legend", {}, "Shade:"), ...options);
+  }
+
+  buildControls() {
+    const plain = (digits) => (v) => formatNumber(v, digits);
+    const range = (id, label, step, show, onInput, scale = {}) => {
+      const [min, max] = scale.limits ?? LIMITS[id];
+      const onEnd = () => this.save.flush();
+      return rangeControl({ id, label, min, max, step, show, onInput, onEnd, ...scale });
+    };
+    const trait = (id) => (value) => this.set({ [id]: value });
+    const height = (k) => (value) => this.setBlob(k, { height: value });
+    const limits = LIMITS.height;
+    const log = {
+      limits: LIMITS.temperature.map((t) => Math.round(Math.log10(t) * 100) / 100),
+      toSlider: Math.log10,
+      fromSlider: (v) => clamp(Number((10 ** v).toPrecision(3)), ...LIMITS.temperature),
+    };
+    this.ranges = {
+      height1: range("height1", "Blob 1, peak logit", 0.1, plain(1), height(0), { limits }),
+      height2: range("height2", "Blob 2, peak logit", 0.1, plain(1), height(1), { limits }),
+      background: range("background", "Background logit", 0.1, plain(1), trait("background")),
+      shift: range("shift", "Added to every logit", 0.1, plain(1), trait("shift")),
+      noise: range("noise", "Noise, standard deviation", 0.05, plain(2), trait("noise")),
+      temperature: range(
+        "temperature", "Temperature", 0.01, (v) => String(Number(v.toPrecision(3))),
+        trait("temperature"), log,
+      ),
+    };
+    const second = (on) => this.showSecond(on);
+    const relu = (on) => this.set({ relu: on });
+    this.checks = {
+      second: checkControl({ id: "second", label: "Second blob", onInput: second }),
+      relu: checkControl({ id: "relu", label: "ReLU before the softmax", onInput: relu }),
+    };
+    const r = Object.fromEntries(Object.entries(this.ranges).map(([k, v]) => [k, v.element]));
+    const checks = [this.checks.second.element, this.checks.relu.element];
+    return make(
+      "div",
+      { class: "controls" },
+      r.temperature, r.height1, r.background, checks[0], r.noise, r.height2, r.shift, checks[1],
+    );
+  }
+
+  buildButtons() {
+    this.copied = make("span", { class: "copied", role: "status" });
+    const row = make(
+      "div",
+      { class: "buttons" },
+      make("button", { type: "button", click: () => this.reset() }, "Reset"),
+      make("button", { type: "button", click: () => this.newNoise() }, "New noise"),
+    );
+    if (this.static) {
+      row.append(make("button", { type: "button", click: () => this.copyLink() }, "Copy link"));
+    }
+    row.append(this.copied);
+    return row;
+  }
+
+  // What happens around the figure.
+
+  listen() {
+    const schedule = () => this.schedule();
+    for (const name of [...INPUTS, "size", "sigma"]) this.model.on(`change:${name}`, schedule);
+    this.undo.push(() => {
+      for (const name of [...INPUTS, "size", "sigma"]) this.model.off(`change:${name}`, schedule);
+    });
+    this.undo.push(onThemeChange(schedule));
+    const resize = new ResizeObserver(schedule);
+    resize.observe(this.stage);
+    this.undo.push(() => resize.disconnect());
+    if (this.static) {
+      const follow = () => this.followLink();
+      window.addEventListener("hashchange", follow);
+      this.undo.push(() => window.removeEventListener("hashchange", follow));
+    }
+  }
+
+  destroy() {
+    this.undo.forEach((stop) => stop());
+    this.save.cancel();
+    this.speak.cancel();
+    cancelAnimationFrame(this.frame);
+  }
+
+  followLink() {
+    const fields = this.static ? decodeHash(this.host.id, window.location.hash) : null;
+    if (!fields) return;
+    const state = cleanState({ ...fromFields(fields), size: this.model.get("size") });
+    if (state.blobs[1]) this.second = { ...state.blobs[1] };
+    this.set(Object.fromEntries(INPUTS.map((name) => [name, state[name]])));
+    this.host.scrollIntoView({ block: "nearest" });
+  }
+
+  link() {
+    return window.location.href.split("#")[0] + encodeHash(this.host.id, toFields(this.state()));
+  }
+
+  async copyLink() {
+    const link = this.link();
+    window.history.replaceState(null, "", link);
+    try {
+      await navigator.clipboard.writeText(link);
+      this.copied.textContent = "Link copied.";
+    } catch {
+      this.copied.textContent = "The address bar now holds the link.";
+    }
+  }
+
+  reset() {
+    this.second = { ...(cleanState(this.initial).blobs[1] ?? SECOND_BLOB) };
+    this.copied.textContent = "";
+    this.set(structuredClone(this.initial));
+    this.save.flush();
+    if (this.static && decodeHash(this.host.id, window.location.hash)) {
+      window.history.replaceState(null, "", window.location.href.split("#")[0]);
+    }
+  }
+
+  newNoise() {
+    const { seed, noise } = this.state();
+    this.set({ seed: seed + 1, noise: noise > 0 ? noise : 0.5 });
+    this.save.flush();
+  }
+
+  // One frame.
+
+  schedule() {
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.redraw());
+  }
+
+  redraw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const state = this.state();
+    this.logits = makeLogits(state, this.noiseFor(state));
+    this.result = readOut(state, this.logits);
+    this.draw(state);
+    this.write(state);
+    this.model.set("estimates", this.result.estimates);
+    this.save();
+    this.speak();
+  }
+
+  noiseFor({ H, W, seed }) {
+    if (this.noiseKey !== `${H} ${W} ${seed}`) {
+      this.noiseKey = `${H} ${W} ${seed}`;
+      this.unit = gaussianNoise(H * W, seed);
+    }
+    return this.unit;
+  }
+
+  draw(state) {
+    const { H, W } = state;
+    const name = isDark() ? "dark" : "light";
+    this.root.dataset.theme = name;
+    this.plan = planCanvas(Math.max(200, this.stage.clientWidth), H, W);
+    const context = fitCanvas(this.canvas, this.plan.width, this.plan.height);
+    if (this.image?.width !== W || this.image?.height !== H) {
+      this.pixels = make("canvas", { width: W, height: H });
+      this.image = new ImageData(W, H);
+    }
+    const probability = state.show === "probability";
+    const values = probability ? this.result.heatmap : this.logits;
+    paintCells(this.image, values, THEMES[name], probability);
+    this.pixels.getContext("2d").putImageData(this.image, 0, 0);
+    drawFigure(context, this.plan, this.pixels, state, this.result, THEMES[name]);
+    this.handles.forEach((handle, k) => {
+      const blob = state.blobs[k];
+      handle.classList.toggle("hidden", !blob);
+      if (!blob) return;
+      const [px, py] = toCanvas([blob.x, blob.y], this.plan, H, W);
+      handle.style.transform = `translate(${px}px, ${py}px)`;
+      handle.setAttribute("aria-valuenow", blob.x);
+      const place = `x ${formatNumber(blob.x)}, y ${formatNumber(blob.y)}`;
+      handle.setAttribute("aria-valuetext", place);
+    });
+  }
+
+  write(state) {
+    const { estimates } = this.result;
+    for (const name of Object.keys(NAMES)) {
+      const [x, y, error] = this.cells[name];
+      setText(x, formatNumber(estimates[name][0]));
+      setText(y, formatNumber(estimates[name][1]));
+      setText(error, name === "truth" ? "" : formatNumber(estimates.error_cells[name], 1));
+    }
+    const percent = (share) => `${Math.round(100 * share)} %`;
+    setText(this.facts.presence, formatNumber(estimates.presence));
+    setText(this.facts.spread, formatNumber(estimates.spread));
+    setText(this.facts.near, estimates.mass.blobs.map(percent).join(" and "));
+    setText(this.facts.elsewhere, percent(estimates.mass.elsewhere));
+    const two = state.blobs.length > 1;
+    this.ranges.height1.set(state.blobs[0].height);
+    this.ranges.height2.set((state.blobs[1] ?? this.second).height);
+    this.ranges.height2.input.disabled = !two;
+    for (const name of ["background", "shift", "noise", "temperature"]) {
+      this.ranges[name].set(state[name]);
+    }
+    this.checks.second.set(two);
+    this.checks.relu.set(state.relu);
+    this.shades[state.show].checked = true;
+  }
+}
+
+function render({ model, el }) {
+  const host = make("div", { "data-lm-suppress-shortcuts": "true" }); // JupyterLab: keys are ours
+  host.id = uniqueName("soft-argmax");
+  el.append(host);
+  const view = new SoftArgmaxView(model, host);
+  // For tests and for the curious: the very numbers behind the picture.
+  host.kpbook = {
+    state: () => view.state(),
+    logits: () => Array.from(view.logits),
+    estimates: () => structuredClone(view.result.estimates),
+    link: () => view.link(),
+    redraw: () => view.redraw(),
+  };
+  // The still picture that stood in for this figure has done its work.
+  const still = `[data-kp-still="${CSS.escape(model.get("still_id") ?? "")}"]`;
+  document.querySelectorAll(still).forEach((picture) => picture.remove());
+  host.dataset.ready = "true";
+  return () => view.destroy();
+}
+
+export default { render };
