@@ -1,0 +1,456 @@
+"""PandaPush as a world with cameras: frames, depth, masks and the true points.
+
+Task and physics are panda-gym's; four things differ from its ``PandaPush-v3``:
+
+* ``reset`` rebuilds the scene, so that an episode is the same first, after another one and in
+  another process. panda-gym's keeps the solver's contact caches and drifts by centimetres.
+* The target is drawn as the paper's opaque blue square on the table; the goal is unchanged.
+* Pictures come from named cameras and, by default, a robot that is cheap to draw.
+* The observation space has bounds that a real episode does not leave.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpbook._checks import check_choice, check_integer, complain, require
+from kpbook.cameras import Camera
+from kpbook.grid import Size, as_size, to_pixels
+from kpbook.world.policies import POLICIES, Policy
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+except ImportError:
+    require("gymnasium", extra="world", purpose="the simulated world")
+    raise
+
+OBJECTS = ("cube", "target", "end_effector")
+MASK_NAMES = ("background", "cube", "target", "arm", "hand")
+LOOKS = ("fast", "full")
+RENDERERS = ("tiny", "egl")
+REWARDS = ("sparse", "dense")
+CAMERAS: Mapping[str, Camera] = MappingProxyType(
+    {
+        # Cramer et al. (2024), "panda-close"
+        "paper": Camera.orbit((0, -0.1, 0), 0.7, yaw_deg=45, pitch_deg=-35),
+        "front": Camera.orbit((-0.05, 0, 0.05), 0.75, yaw_deg=90, pitch_deg=-35),
+        "side": Camera.orbit((-0.05, 0, 0.05), 0.75, yaw_deg=0, pitch_deg=-35),
+        "top": Camera.orbit((0, 0, 0), 0.75, yaw_deg=0, pitch_deg=-90),
+        # what panda-gym's own render() shows
+        "panda-gym": Camera.orbit((0, 0, 0), 1.4, yaw_deg=45, pitch_deg=-30),
+    }
+)
+NEAR_M, FAR_M = 0.1, 100.0  # nothing nearer or farther is drawn
+TOUCHING_M = 0.002  # a surface this little in front of a point does not hide it
+_FPS = 25  # 20 physics steps of 1/500 s per action
+_OWN_MASK = np.array([1, 2, 4])  # mask id of the body that each object belongs to
+# Bounds of the observation: hand position and velocity, then the cube's position, angles,
+# velocity and angular velocity. Positions in metres, angles in radians, speeds per second.
+_BOUNDS = np.repeat([10.0, 100.0, 10.0, 3.1416, 100.0, 1000.0], 3).astype(np.float32)
+_WHEELS = (
+    "pybullet has wheels for Python 3.10 and 3.11 only; elsewhere: conda install -c conda-forge "
+    "pybullet. Without it, kpbook.episodes.Episodes.sample() still gives recorded frames."
+)
+
+
+class _Image(NamedTuple):
+    """What one drawing of a view gives."""
+
+    frame: np.ndarray  # uint8 (H, W, 3)
+    depth_m: np.ndarray  # float64 (H, W), inf where nothing is drawn
+    mask: np.ndarray  # int64 (H, W)
+
+
+class PushWorld(gymnasium.Env[Any, np.ndarray]):
+    """A robot arm, a cube to push and a target to push it to; a ``gymnasium.Env``.
+
+    ``reset`` and ``step`` are panda-gym's: the observation is a dictionary (``observation``,
+    ``achieved_goal``, ``desired_goal``), the action moves the hand by up to 5 cm per axis, and
+    an episode terminates when the cube is within 5 cm of the goal.
+
+    Args:
+        image_size: Pixels of every frame, ``(H, W)`` or one integer.
+        camera: A name (:data:`CAMERAS`), a :class:`~kpbook.cameras.Camera`, or a list of them
+            for several views. Cameras are resized to ``image_size``.
+        look: ``"fast"`` draws the robot's collision meshes, a grey per link, no shadows;
+            ``"full"`` its visual meshes with shadows, as panda-gym. Physics is the same.
+        renderer: ``"tiny"``, pybullet's on the CPU, or ``"egl"``, which needs OpenGL through EGL
+            and draws other pixels.
+        reward: ``"sparse"`` (-1 until the goal is met) or ``"dense"`` (minus the distance).
+        max_steps: Truncate an episode after this many steps; never without it.
+        render_mode: ``"rgb_array"``, the only one.
+
+    Raises:
+        ImportError: If pybullet or panda-gym is missing.
+        ValueError: If a name is unknown.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": _FPS}  # noqa: RUF012  # gymnasium's
+    objects = OBJECTS
+    policies = POLICIES
+
+    def __init__(
+        self,
+        image_size: Size = 64,
+        camera: str | Camera | Sequence[str | Camera] = "paper",
+        look: str = "fast",
+        renderer: str = "tiny",
+        reward: str = "sparse",
+        max_steps: int | None = None,
+        render_mode: str = "rgb_array",
+    ) -> None:
+        self.image_size = as_size(image_size, name="image_size")
+        self.look = check_choice(look, LOOKS, name="look")
+        self.renderer = check_choice(renderer, RENDERERS, name="renderer")
+        self.reward = check_choice(reward, REWARDS, name="reward")
+        self.render_mode = check_choice(render_mode, ["rgb_array"], name="render_mode")
+        self.max_steps = max_steps
+        if max_steps is not None:
+            check_integer(max_steps, name="max_steps", minimum=1, hint="None: never truncate.")
+        self.cameras = self._choose_cameras(camera)
+        self._settings: dict[str, Any] = {
+            "image_size": self.image_size,
+            "camera": camera,
+            "look": look,
+            "renderer": renderer,
+            "reward": reward,
+            "max_steps": max_steps,
+        }
+
+        self.action_space = spaces.Box(-1.0, 1.0, shape=(3,), dtype=np.float32)
+        goal = spaces.Box(-10.0, 10.0, shape=(3,), dtype=np.float32)
+        self.observation_space = spaces.Dict(
+            {
+                "observation": spaces.Box(-_BOUNDS, _BOUNDS, dtype=np.float32),
+                "achieved_goal": goal,
+                "desired_goal": goal,
+            }
+        )
+        for package in ("pybullet", "panda_gym"):
+            require(package, extra="world", purpose="PushWorld", hint=_WHEELS)
+        from kpbook.world import _panda
+
+        self._panda = _panda
+        self._sim = _panda.Simulation(_panda.robot_file(look))
+        self._client = self._sim.physics_client
+        if renderer == "egl":
+            _load_egl(self._client)
+        self._images: dict[Camera, _Image] = {}
+        self._positions: np.ndarray | None = None
+        self._rebuild()
+
+    # -- gymnasium ---------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Rebuild the scene and draw goal and cube.
+
+        Args:
+            seed: The same seed gives the same episode, to the bit. Without it, the next
+                episode of the world's own generator.
+            options: ``{"cube": (x, y), "target": (x, y)}`` puts either at a place on the
+                table, metres, instead of drawing it.
+        """
+        super().reset(seed=seed)
+        self._rebuild(options or {})
+        observation = self._observation()
+        return observation, {"is_success": self._success(observation)}
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Move the hand by ``0.05 * action`` metres per axis, ``(3,)`` in [-1, 1]; 0.04 s pass."""
+        self._robot.set_action(np.asarray(action))
+        self._sim.step()
+        self._forget()
+        self._steps += 1
+        observation = self._observation()
+        terminated = self._success(observation)
+        reward = self.compute_reward(observation["achieved_goal"], observation["desired_goal"], {})
+        truncated = self.max_steps is not None and self._steps >= self.max_steps
+        return observation, float(reward), terminated, truncated, {"is_success": terminated}
+
+    def compute_reward(
+        self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any
+    ) -> np.ndarray:
+        """panda-gym's reward for any goals ``(..., 3)``: what hindsight replay asks for."""
+        return np.asarray(self._task.compute_reward(achieved_goal, desired_goal, info))
+
+    def render(self) -> np.ndarray:
+        """Return :meth:`frame` of the first camera."""
+        return self.frame()
+
+    def close(self) -> None:
+        """Free the simulation."""
+        self._sim.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process gets a fresh world with the same settings.
+        return functools.partial(type(self), **self._settings), ()
+
+    # -- what a camera sees ------------------------------------------------------------------
+
+    def camera(self, name: str | Camera | None = None) -> Camera:
+        """Return a camera: the first by default, a named one in the world's image size."""
+        if name is None:
+            return next(iter(self.cameras.values()))
+        if isinstance(name, Camera):
+            return name
+        if name in self.cameras:
+            return self.cameras[name]
+        check_choice(name, dict.fromkeys([*self.cameras, *CAMERAS]), name="camera")
+        return CAMERAS[name].resized(self.image_size)
+
+    def frame(self, camera: str | Camera | None = None) -> np.ndarray:
+        """Return the picture, uint8 ``(H, W, 3)``."""
+        return self._image(camera).frame.copy()
+
+    def depth(self, camera: str | Camera | None = None) -> np.ndarray:
+        """Return metres along the camera's z axis, float64 ``(H, W)``; ``inf``: nothing there."""
+        return self._image(camera).depth_m.copy()
+
+    def mask(self, camera: str | Camera | None = None) -> np.ndarray:
+        """Return which body each pixel shows, int64 ``(H, W)``: indices of :data:`MASK_NAMES`.
+
+        0 is everything else (table, floor, nothing), 1 the cube, 2 the target, 3 the arm with
+        its flange, 4 the hand with its fingers.
+        """
+        return self._image(camera).mask.copy()
+
+    def positions(self) -> np.ndarray:
+        """Return where the objects are, ``(K, 3)`` metres: cube, target's body, end effector.
+
+        Middle of the cube, middle of the blue square (z = 0) and the point between the
+        fingertips that the action moves, as drawn. (The observation holds panda-gym's hand
+        position, which lags by one physics step of 2 ms.)
+        """
+        sim = self._sim
+        if self._positions is None:
+            hand = self._panda.end_effector(sim)
+            boxes = [sim.get_base_position(name) for name in ("object", "target")]
+            self._positions = np.stack([*boxes, hand])
+        return self._positions.copy()
+
+    def truth(self, camera: str | Camera | None = None) -> np.ndarray:
+        """Return the objects' image coordinates, float64 ``(K, 2)``; may lie off the image.
+
+        A point at or behind the camera is NaN: it has no image.
+        """
+        return self.camera(camera).project(self.positions())[0]
+
+    def visible(self, camera: str | Camera | None = None) -> np.ndarray:
+        """Say which objects' points can be seen, bool ``(K,)``.
+
+        A point is visible if it lies in front of the camera and within the image's edges, and
+        the pixel nearest to it shows either the object's own body (the hand with its fingers
+        for the end effector) or no surface more than 2 mm in front of the point.
+        """
+        camera = self.camera(camera)
+        points, depth_m = camera.project(self.positions())
+        image = self._image(camera)
+        H, W = camera.image_size
+        pixels = to_pixels(points, (H, W))
+        inside = (np.abs(pixels - [(W - 1) / 2, (H - 1) / 2]) < [W / 2, H / 2]).all(axis=-1)
+        seen = np.zeros(len(points), dtype=bool)
+        columns, rows = np.floor(pixels[inside] + 0.5).astype(int).T
+        own = image.mask[rows, columns] == _OWN_MASK[inside]
+        free = image.depth_m[rows, columns] >= depth_m[inside] - TOUCHING_M
+        seen[inside] = own | free
+        return seen
+
+    # -- recording ---------------------------------------------------------------------------
+
+    def policy(self, name: str, rng: np.random.Generator) -> Policy:
+        """Return a policy for one episode, by name: ``"random_walk"`` or ``"push"``."""
+        return self.policies[check_choice(name, self.policies, name="policy")](self, rng)
+
+    def description(self) -> dict[str, Any]:
+        """Return everything that shapes this world's bytes, in plain types: a cache key."""
+        import importlib.metadata
+
+        import kpbook
+
+        return {
+            "world": type(self).__name__,
+            "image_size": list(self.image_size),
+            "cameras": {
+                name: [camera.intrinsics.tolist(), camera.X_WC.tolist()]
+                for name, camera in self.cameras.items()
+            },
+            "look": self.look,
+            "renderer": self.renderer,
+            "reward": self.reward,
+            "versions": {
+                "kpbook": kpbook.__version__,
+                "panda-gym": importlib.metadata.version("panda-gym"),
+                "pybullet": str(self._client.getAPIVersion()),
+            },
+        }
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _choose_cameras(self, camera: Any) -> dict[str, Camera]:
+        chosen = [camera] if isinstance(camera, str | Camera) else list(camera)
+        if not chosen:
+            raise ValueError(complain("camera", "an empty list", "at least one camera"))
+        cameras: dict[str, Camera] = {}
+        for i, one in enumerate(chosen):
+            if not isinstance(one, Camera):
+                check_choice(one, CAMERAS, name="camera", hint="Or pass a kpbook.cameras.Camera.")
+            name = f"view{i}" if isinstance(one, Camera) else one
+            if name in cameras:
+                raise ValueError(complain("camera", f"{name!r} twice", "different views"))
+            view = one if isinstance(one, Camera) else CAMERAS[one]
+            cameras[name] = view.resized(self.image_size)
+        return cameras
+
+    def _rebuild(self, options: dict[str, Any] | None = None) -> None:
+        """Make the scene anew and place cube and target; the hand goes to its neutral pose."""
+        places = dict(options or {})
+        for name in places:
+            check_choice(name, ("cube", "target"), name="options")
+        self._forget()
+        self._steps = 0
+        self._robot, self._task = self._panda.build(self._sim, self.reward)
+        self._task.np_random = self.np_random
+        self._robot.reset()
+        self._task.reset()
+        if places:
+            cube = places.get("cube", self._task.get_achieved_goal()[:2])
+            self._task.place(_place(cube), _place(places.get("target", self._task.goal[:2])))
+
+    def _forget(self) -> None:
+        """Drop what was drawn and computed for the last state."""
+        self._images.clear()
+        self._positions = None
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        robot, task = self._robot.get_obs(), self._task.get_obs()
+        return {
+            "observation": np.concatenate([robot, task]).astype(np.float32),
+            "achieved_goal": self._task.get_achieved_goal().astype(np.float32),
+            "desired_goal": self._task.get_goal().astype(np.float32),
+        }
+
+    def _success(self, observation: dict[str, np.ndarray]) -> bool:
+        # against the unrounded goal, as panda-gym
+        return bool(self._task.is_success(observation["achieved_goal"], self._task.get_goal()))
+
+    def _image(self, camera: str | Camera | None) -> _Image:
+        """Draw a view, or return it if nothing has changed since it was last drawn."""
+        view = self.camera(camera)
+        if view not in self._images:
+            self._images[view] = self._draw(view)
+        return self._images[view]
+
+    def _draw(self, camera: Camera) -> _Image:
+        H, W = camera.image_size
+        gl = self._client
+        tiny = self.renderer == "tiny"
+        _, _, rgba, buffer, bodies = gl.getCameraImage(
+            W,
+            H,
+            _view_matrix(camera),
+            _projection_matrix(camera, corner_samples=tiny),
+            shadow=int(self.look == "full"),
+            renderer=gl.ER_TINY_RENDERER if tiny else gl.ER_BULLET_HARDWARE_OPENGL,
+            flags=gl.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
+        )
+        rgba = _as_array(rgba, np.uint8).reshape(H, W, 4)
+        buffer = _as_array(buffer, np.float32).reshape(H, W)
+        bodies = _as_array(bodies, np.int32).reshape(H, W)
+        device = buffer.astype(np.float64)
+        depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * device)
+        depth_m[bodies < 0] = np.inf
+        return _Image(np.ascontiguousarray(rgba[..., :3]), depth_m, self._mask(bodies))
+
+    def _mask(self, bodies: np.ndarray) -> np.ndarray:
+        """Turn pybullet's ``body + (link + 1) * 2**24`` into our ids."""
+        body, link = bodies & 0xFFFFFF, (bodies >> 24) - 1
+        robot = body == self._sim.body("panda")
+        hand = robot & (link >= self._panda.HAND_LINKS[0])
+        mask: np.ndarray = 3 * robot.astype(np.int64) + hand
+        mask[body == self._sim.body("object")] = 1
+        mask[body == self._sim.body("target")] = 2
+        mask[bodies < 0] = 0
+        return mask
+
+
+@functools.lru_cache(maxsize=64)
+def _view_matrix(camera: Camera) -> tuple[float, ...]:
+    """OpenGL's world-to-camera matrix, column by column: y up, z backward."""
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    return tuple((flip @ camera.X_CW).T.ravel().tolist())
+
+
+@functools.lru_cache(maxsize=64)
+def _projection_matrix(camera: Camera, corner_samples: bool) -> tuple[float, ...]:
+    """OpenGL's projection of a camera, column by column.
+
+    pybullet's CPU renderer takes the colour of a pixel at its lower left corner instead of its
+    centre: everything appears half a pixel to the right and half a pixel higher. With
+    ``corner_samples`` the principal point is moved so that the picture lies where
+    :mod:`kpbook.grid` says.
+    """
+    H, W = camera.image_size
+    K = camera.intrinsics
+    cx, cy = K[0, 2], K[1, 2]
+    if corner_samples:
+        cx, cy = cx - 0.5, cy + 0.5
+    P = np.zeros((4, 4))
+    P[0, 0], P[1, 1] = 2 * K[0, 0] / W, 2 * K[1, 1] / H
+    P[0, 2], P[1, 2] = 1 - 2 * (cx + 0.5) / W, 2 * (cy + 0.5) / H - 1
+    P[2, 2] = -(FAR_M + NEAR_M) / (FAR_M - NEAR_M)
+    P[2, 3] = -2 * FAR_M * NEAR_M / (FAR_M - NEAR_M)
+    P[3, 2] = -1
+    return tuple(P.T.ravel().tolist())
+
+
+def _as_array(x: Any, dtype: type[np.generic]) -> np.ndarray:
+    """A pybullet built without NumPy gives tuples; ``bytes`` is the fast way for colours."""
+    if dtype is np.uint8 and not isinstance(x, np.ndarray):
+        return np.frombuffer(bytes(x), dtype=np.uint8)
+    return np.asarray(x, dtype=dtype)
+
+
+def _place(xy: Any) -> np.ndarray:
+    place: np.ndarray = np.asarray(xy, dtype=np.float64)
+    if place.shape != (2,) or not np.isfinite(place).all():
+        expected = "(x, y) in metres on the table"
+        raise ValueError(complain("options", xy, expected, "The table's top is z = 0."))
+    return place
+
+
+def _load_egl(client: Any) -> None:
+    """Load pybullet's EGL renderer, or say why not.
+
+    The plug-in ends the whole process where there is no EGL, so a child process tries first.
+    """
+    spec = importlib.util.find_spec("eglRenderer")
+    hint = "It needs Linux, OpenGL drivers with EGL and a pybullet with eglRenderer; or use 'tiny'."
+    if spec is None or spec.origin is None:
+        raise RuntimeError(complain("renderer", "'egl' but no eglRenderer", "the plug-in", hint))
+    probe = (
+        "import pybullet, sys; pybullet.connect(pybullet.DIRECT); "
+        "sys.exit(pybullet.loadPlugin(sys.argv[1], '_eglRendererPlugin') < 0)"
+    )
+    tried = subprocess.run(
+        [sys.executable, "-c", probe, spec.origin], capture_output=True, check=False
+    )
+    if tried.returncode != 0:
+        got = f"'egl' but the plug-in failed with exit status {tried.returncode}"
+        raise RuntimeError(complain("renderer", got, "a plug-in that loads", hint))
+    client.loadPlugin(spec.origin, "_eglRendererPlugin")
+
+
+gymnasium.register(id="kpbook/Push-v0", entry_point="kpbook.world.push:PushWorld")
