@@ -3,6 +3,8 @@
 - Execution cache. jupyter-cache compares code cells only, so a change in ``kpbook`` would go
   unnoticed. The cache's folder therefore carries a digest of everything else a chapter reads:
   the package, its data, the stored results, the tier and the versions of Python and torch.
+- Markup. Two things that Sphinx writes are repaired on their way to the page: the roles of a
+  bibliography's entries, and the front door, which is a bare redirect.
 - Third-party bundles. MathJax is copied from ``book/node_modules`` into the built site, so pages
   load it from their own host.
 """
@@ -30,6 +32,19 @@ BUNDLES = [
     ("mathjax", "es5/input/tex/extensions", "mathjax/input/tex/extensions"),
     ("mathjax", "es5/output/chtml/fonts/woff-v2", "mathjax/output/chtml/fonts/woff-v2"),
 ]
+
+FRONT_DOOR = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={target}">
+<link rel="icon" href="_static/favicon.svg">
+<title>{title}</title>
+</head>
+<body><main><h1>{title}</h1><p><a href="{target}">Read the book</a></p></main></body>
+</html>
+"""
 
 
 def digest_of_inputs() -> str:
@@ -75,8 +90,36 @@ def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
             shutil.copy2(here, there)
 
 
+def repair_markup(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Give bibliography entries a role that a list may hold (``doc-biblioentry`` is deprecated).
+
+    Colab opens only ``.ipynb``: an executed page in Markdown gets no launch buttons.
+    """
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+    if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
+        context["header_buttons"] = [
+            button
+            for button in context.get("header_buttons", [])
+            if button.get("label") != "launch-buttons"
+        ]
+
+
+def write_front_door(app: Sphinx, exception: Exception | None) -> None:
+    """Write ``index.html``: a page that leads to the book, also for those who block redirects."""
+    if exception is None and app.builder.format == "html":
+        target = f"{app.config.root_doc}.html"
+        (Path(app.outdir) / "index.html").write_text(
+            FRONT_DOOR.format(title=app.config.html_title, target=target), encoding="utf-8"
+        )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx; myst-nb reads its configuration at builder-inited, after ours."""
     app.connect("config-inited", choose_cache, priority=1)
+    app.connect("html-page-context", repair_markup, priority=900)  # after the theme's
     app.connect("build-finished", copy_bundles)
+    app.connect("build-finished", write_front_door, priority=900)  # after sphinx-external-toc's
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
