@@ -1,0 +1,209 @@
+"""The contract of every extractor, and the check that readers run on their own network.
+
+An extractor is a ``torch.nn.Module`` that turns images into keypoints in image coordinates.
+Whatever consumes keypoints (metric, policy, live figure) relies on this page and nothing else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kpbook._checks import complain
+from kpbook.grid import to_pixels
+from kpbook.heatmaps import expectation, spread
+from kpbook.images import check_images
+
+#: A keypoint is sharp, and must move with the image, if its map's spread is below this.
+_SHARP = 0.35
+#: ... and if its mean, in map coordinates, is below this: the border cuts off what lies beyond.
+_INSIDE = 0.85
+#: Share of the shift by which a sharp keypoint may miss it: clutter, borders, half cells.
+_SHIFT_TOLERANCE = 0.08
+
+
+class Extractor(Protocol):
+    """What an extractor offers. Ones that learn add ``reconstruct``, ``batch`` and ``loss``."""
+
+    @property
+    def image_size(self) -> int | tuple[int, int]:
+        """``(H, W)`` of the images, or one integer for a square."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images ``float (B, 3, H, W)`` in [0, 1] to keypoints ``(B, N, 2)``, image coordinates."""
+        ...
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """Images ``float (B, 3, H, W)`` to heat maps ``(B, N, h, w)``, each summing to 1."""
+        ...
+
+
+class ExtractorError(ValueError):
+    """An extractor breaks its contract; the message names the usual cause."""
+
+
+def check_extractor(extractor: Extractor, frames: Tensor) -> list[str]:
+    """Hold an extractor to the contract, as Gymnasium's ``check_env`` does an environment.
+
+    Eight checks, in this order: shape, finiteness, range, heat maps, repeatability, independence
+    of the images of a batch, gradient, and shift: an image that moves by s pixels moves its
+    keypoints by s pixels. The last one looks only at keypoints with a sharp heat map inside the
+    image; without any it warns and checks nothing.
+
+    Args:
+        extractor: The network; put it into the mode in which it will be used (``.eval()``).
+        frames: At least two different images ``float (B, 3, H, W)`` in [0, 1], as in use.
+
+    Returns:
+        The names of the checks that passed.
+
+    Raises:
+        ExtractorError: At the first check that fails.
+        TypeError: If ``frames`` is no floating-point tensor.
+        ValueError: If ``frames`` is not ``(B, 3, H, W)`` in [0, 1] of the extractor's size.
+    """
+    if not hasattr(extractor, "image_size"):
+        _fail("image_size", "no such attribute", "(H, W) or one integer", "Set it in __init__.")
+    if check_images(frames, extractor.image_size, name="frames") < 2:
+        raise ValueError(complain("frames", "one image", "at least two different ones"))
+    with torch.no_grad():
+        z = extractor(frames)
+        _check_output(z, frames)
+        _check_heatmaps(extractor.heatmaps(frames), z)
+        _check_repeats(extractor, frames, z)
+    _check_gradient(extractor, frames)
+    passed = ["shape", "finite", "range", "heat maps", "repeatable", "batch", "gradient"]
+    with torch.no_grad():
+        if _check_shift(extractor, frames):
+            passed.append("shift")
+    return passed
+
+
+def _fail(what: str, got: str, expected: str, cause: str) -> None:
+    raise ExtractorError(complain(what, got, expected, f"Usual cause: {cause}"))
+
+
+def _check_output(z: Any, frames: Tensor) -> None:
+    B, _, H, W = frames.shape
+    if not isinstance(z, Tensor) or z.ndim != 3 or z.shape[0] != B or z.shape[2] != 2:
+        got = f"shape {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        cause = "one flat vector per image; use .unflatten(-1, (N, 2))."
+        _fail("keypoints", got, f"({B}, N, 2) for {B} images", cause)
+    if not torch.isfinite(z).all():
+        cause = "a softmax over a map of NaN or infinite scores; look at the weights."
+        _fail("keypoints", "NaN or infinite values", "finite numbers", cause)
+    edge = 1.001 * max(W / (W - 1), H / (H - 1))  # image coordinates of the border's outer edge
+    if z.abs().max() > edge:
+        cause = "pixels instead of [-1, 1]; kpbook.grid.from_pixels converts."
+        got = f"values from {z.min():.3g} to {z.max():.3g}"
+        _fail("keypoints", got, f"image coordinates, at most {edge:.3g} in size", cause)
+
+
+def _check_heatmaps(maps: Tensor, z: Tensor) -> None:
+    B, N, _ = z.shape
+    if maps.ndim != 4 or tuple(maps.shape[:2]) != (B, N):
+        cause = "heatmaps() and forward() disagree on the number of keypoints."
+        _fail("heat maps", f"shape {tuple(maps.shape)}", f"({B}, {N}, h, w)", cause)
+    total = maps.sum((-2, -1))
+    if maps.min() < 0 or not torch.allclose(total, torch.ones_like(total), atol=1e-3):
+        got = f"values from {maps.min():.3g}, sums from {total.min():.3g} to {total.max():.3g}"
+        cause = "scores before the softmax, or a softmax over one axis or over channels."
+        _fail("heat maps", got, "at least 0 and a sum of 1 for each map", cause)
+
+
+def _check_repeats(extractor: Extractor, frames: Tensor, z: Tensor) -> None:
+    if not torch.allclose(extractor(frames), z, atol=1e-5):
+        cause = "dropout or noise in training mode; call .eval()."
+        _fail("second call on the same images", "other keypoints", "the same keypoints", cause)
+    backwards = extractor(frames.flip(0)).flip(0)
+    alone = torch.cat([extractor(frames[:1]), extractor(frames[1:])])
+    off = max(float((backwards - z).abs().max()), float((alone - z).abs().max()))
+    if off > 1e-3:
+        cause = "batch normalisation in training mode (call .eval()), or a reshape over the batch."
+        got = f"keypoints that move by {off:.3g} with the rest of the batch"
+        _fail("one image among others", got, "keypoints of its own", cause)
+
+
+def _check_gradient(extractor: Extractor, frames: Tensor) -> None:
+    images = frames.detach().clone().requires_grad_()
+    z = extractor(images)
+    # Random weights: the plain sum of all coordinates can have a zero gradient by symmetry.
+    weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(0)).to(z)
+    cause = "an arg-max, .detach(), .data, no_grad or NumPy on the way to the keypoints."
+    if not z.requires_grad:
+        _fail("gradient at the pixels", "none", "one", cause)
+    grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+        (z * weights).sum(), images, allow_unused=True
+    )
+    grad = grads[0]
+    if grad is None or not grad.any():
+        _fail("gradient at the pixels", "none" if grad is None else "0 everywhere", "one", cause)
+    elif not torch.isfinite(grad).all():
+        cause = "a square root or a logarithm at 0."
+        _fail("gradient at the pixels", "NaN or infinite values", "finite numbers", cause)
+
+
+def _check_shift(extractor: Extractor, frames: Tensor) -> bool:
+    """Move the images right, then down; return whether any keypoint was fit to judge by."""
+    H, W = frames.shape[-2:]
+    before, fit = to_pixels(extractor(frames), (H, W)), _sharp_inside(extractor, frames)
+    moves = []
+    for axis, size in ((0, W), (1, H)):
+        s = max(2, 2 * (size // 16))  # even, so that a stride of 2 sees the same cells again
+        shifted = _moved(frames, s, axis)
+        after = to_pixels(extractor(shifted), (H, W))
+        use = fit & _sharp_inside(extractor, shifted)
+        if not use.any():
+            warnings.warn(
+                "check_extractor: no keypoint has a sharp heat map well inside the image, so "
+                "the shift was not checked. An untrained network is like that; so is one whose "
+                "heat maps stay flat (a temperature that is too high).",
+                stacklevel=3,
+            )
+            return False
+        moves.append((s, (after - before)[use].median(0).values.tolist(), "xy"[axis]))
+    for s, moved, name in moves:
+        along, across = (moved[0], moved[1]) if name == "x" else (moved[1], moved[0])
+        if abs(along - s) <= _SHIFT_TOLERANCE * s + 0.25 and abs(across) <= 0.5 + 0.1 * s:
+            continue
+        got = f"keypoints that move by (x, y) = ({moved[0]:+.2f}, {moved[1]:+.2f}) px"
+        _fail(
+            f"image moved by {s} px along {name}",
+            got,
+            f"{s:+d} px along {name}",
+            _cause(along, across, s),
+        )
+    return True
+
+
+def _cause(along: float, across: float, s: int) -> str:
+    if abs(across) > abs(along):
+        return "x and y swapped: keypoints are (x, y), a map's axes are (row, column)."
+    if along < 0:
+        return "a flipped axis: y points down, as rows do."
+    if abs(along) < 0.2 * s:
+        return "keypoints that do not depend on where things are."
+    return (
+        "map coordinates returned as image coordinates: strides and missing padding scale them; "
+        "kpbook.grid.map_to_image converts."
+    )
+
+
+def _sharp_inside(extractor: Extractor, images: Tensor) -> Tensor:
+    """Which keypoints ``(B, N)`` have a heat map that is one compact blob off the border.
+
+    Read from the maps alone: the keypoints are what is being judged.
+    """
+    maps = extractor.heatmaps(images)
+    return (spread(maps) < _SHARP) & (expectation(maps).abs() < _INSIDE).all(-1)
+
+
+def _moved(images: Tensor, s: int, axis: int) -> Tensor:
+    """Move the content ``s`` pixels right (axis 0) or down (axis 1); the border repeats."""
+    H, W = images.shape[-2:]
+    pad = (s, 0, 0, 0) if axis == 0 else (0, 0, s, 0)
+    return nn.functional.pad(images, pad, mode="replicate")[..., :H, :W]

@@ -1,0 +1,356 @@
+"""Figures in one style, each with a light and a dark version and an alt text from its data.
+
+Every function returns a :class:`Plot`: ``.figure`` (matplotlib), ``.alt`` (computed from what is
+drawn), and the HTML that notebooks and the book show. Markers differ in shape as well as colour;
+the colours are Okabe and Ito's, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from kpbook._checks import check_shape, complain
+from kpbook.grid import to_pixels
+
+#: Okabe and Ito (2008), in the order in which we use them; black and yellow left out.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "X", "s", "^", "D", "P")
+_INK = {"light": "#1f2328", "dark": "#e6e6e6"}
+_HALO = {"light": "#ffffff", "dark": "#101010"}
+_DPI = 120
+# Inside the figure, so that it also works in JupyterLab, Colab and a saved page.
+_STYLE = (
+    "<style>.kp-figure{margin:0.5rem 0}.kp-figure img{max-width:100%;height:auto}"
+    ".kp-figure .kp-dark{display:none}"
+    'html[data-theme="dark"] .kp-figure .kp-dark,'
+    'body[data-jp-theme-light="false"] .kp-figure .kp-dark{display:inline}'
+    'html[data-theme="dark"] .kp-figure .kp-light,'
+    'body[data-jp-theme-light="false"] .kp-figure .kp-light{display:none}</style>'
+)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, drawn on demand in a light and a dark theme.
+
+    Attributes:
+        draw: Draws on an empty matplotlib figure; gets the theme's name too.
+        alt: What the figure shows, in words, computed from its data.
+        size: Width and height in inches.
+    """
+
+    draw: Callable[[Figure, str], None]
+    alt: str
+    size: tuple[float, float]
+
+    @property
+    def figure(self) -> Figure:
+        """The matplotlib figure, light theme."""
+        return self._drawn("light")
+
+    def png(self, theme: str = "light") -> bytes:
+        """The figure as PNG bytes on a transparent ground."""
+        buffer = io.BytesIO()
+        options = {"optimize": True}
+        self._drawn(theme).savefig(
+            buffer, format="png", dpi=_DPI, transparent=True, pil_kwargs=options
+        )
+        return buffer.getvalue()
+
+    def _drawn(self, theme: str) -> Figure:
+        with mpl.rc_context(_style(theme)):
+            figure = Figure(figsize=self.size, layout="constrained")
+            FigureCanvasAgg(figure)
+            self.draw(figure, theme)
+            figure.canvas.draw()  # inside the context: text takes its colour when drawn
+        return figure
+
+    def _repr_html_(self) -> str:
+        alt, width = html.escape(self.alt), round(self.size[0] * 96)
+        images = "".join(
+            f'<img class="kp-{theme} dark-light" alt="{alt}" width="{width}" '
+            f'src="data:image/png;base64,{base64.b64encode(self.png(theme)).decode()}">'
+            for theme in ("light", "dark")
+        )
+        return f'<figure class="kp-figure">{_STYLE}{images}</figure>'
+
+    def __repr__(self) -> str:
+        return f"Plot: {self.alt}"
+
+
+def heat_maps(
+    maps: Any,
+    points: Mapping[str, Any] | None = None,
+    titles: Sequence[str] | None = None,
+    label: str = "probability",
+    columns: int = 4,
+) -> Plot:
+    """Show maps as images, with points on them.
+
+    Args:
+        maps: ``(M, H, W)``; each has its own colour scale, which its title does not repeat.
+        points: Name -> ``(M, 2)`` in map coordinates; NaN draws nothing.
+        titles: One for each map.
+        label: What a map's values are, for the alt text.
+        columns: Maps in a row.
+    """
+    values = _numbers(maps)
+    M, H, W = check_shape(values, "M H W", name="maps", hint="One panel for each map.")
+    marks = _marks(points, M)
+    names = _titles(titles, M)
+    said = []
+    for m in range(M):
+        i, j = np.unravel_index(np.nanargmax(values[m]), (H, W))
+        peak = f"highest {label} in row {i}, column {j} of {H} by {W}"
+        said.append("; ".join(filter(None, [names[m], peak, _where(marks, m, (H, W), "cell")])))
+
+    def draw(figure: Figure, theme: str) -> None:
+        for ax, m in _panels(figure, M, columns):
+            ax.imshow(values[m], cmap="viridis")
+            _draw_panel(ax, marks, m, (H, W), names[m], theme)
+        _legend(figure, marks, theme)
+
+    alt = f"{M} heat map{'s' if M > 1 else ''}. " + ". ".join(said) + "."
+    return Plot(draw, alt, _panel_size(M, columns, H / W, bool(marks)))
+
+
+def frames(
+    images: Any,
+    points: Mapping[str, Any] | None = None,
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+) -> Plot:
+    """Show camera frames, with points on them.
+
+    Args:
+        images: ``uint8 (M, H, W, 3)``, or floats in [0, 1].
+        points: Name -> ``(M, 2)`` in image coordinates; NaN draws nothing, and what lies
+            outside the image is left out of the picture but named in the alt text.
+        titles: One for each frame.
+        columns: Frames in a row.
+    """
+    values = _numbers(images)
+    M, H, W = check_shape(values, "M H W 3", name="images", hint="One panel for each frame.")
+    marks = _marks(points, M)
+    names = _titles(titles, M)
+    said = [
+        "; ".join(filter(None, [names[m], _where(marks, m, (H, W), "pixel")])) for m in range(M)
+    ]
+
+    def draw(figure: Figure, theme: str) -> None:
+        for ax, m in _panels(figure, M, columns):
+            ax.imshow(values[m])
+            _draw_panel(ax, marks, m, (H, W), names[m], theme)
+        _legend(figure, marks, theme)
+
+    alt = f"{M} camera frame{'s' if M > 1 else ''}. " + " ".join(f"{s}." for s in said if s)
+    return Plot(draw, alt, _panel_size(M, columns, H / W, bool(marks)))
+
+
+def curves(
+    x: Any,
+    ys: Mapping[str, Any],
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+) -> Plot:
+    """Draw one line for each entry of ``ys`` over ``x``.
+
+    Args:
+        x: ``(T,)``.
+        ys: Name -> ``(T,)``.
+        xlabel: Quantity and unit of the horizontal axis.
+        ylabel: Quantity and unit of the vertical axis.
+        logx: Logarithmic horizontal axis.
+        logy: Logarithmic vertical axis.
+    """
+    across = _numbers(x)
+    (T,) = check_shape(across, "T", name="x")
+    lines = {name: _numbers(y) for name, y in ys.items()}
+    for name, y in lines.items():
+        check_shape(y, f"{T}", name=f"ys[{name!r}]", hint="One value for each x.")
+    said = [
+        f"{name} goes from {y[0]:.3g} to {y[-1]:.3g}, lowest {np.nanmin(y):.3g}, "
+        f"highest {np.nanmax(y):.3g}"
+        for name, y in lines.items()
+    ]
+
+    def draw(figure: Figure, theme: str) -> None:
+        ax = figure.subplots()
+        for n, (name, y) in enumerate(lines.items()):
+            ax.plot(
+                across,
+                y,
+                label=name,
+                color=PALETTE[n % 6],
+                marker=_MARKERS[n % 6],
+                markevery=max(1, T // 8),
+                markersize=5,
+            )
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        if logx:
+            ax.set_xscale("log")
+        if logy:
+            ax.set_yscale("log")
+        if len(lines) > 1:
+            ax.legend(frameon=False)
+
+    alt = (
+        f"Line chart of {ylabel} over {xlabel}, from {across[0]:.3g} to {across[-1]:.3g}. "
+        + ". ".join(said)
+        + "."
+    )
+    return Plot(draw, alt, (6.4, 3.4))
+
+
+def bars(values: Mapping[str, Mapping[str, float]], ylabel: str) -> Plot:
+    """Draw grouped bars.
+
+    Args:
+        values: Group -> series -> height; every group has the same series.
+        ylabel: Quantity and unit of the heights.
+    """
+    groups = list(values)
+    if not groups:
+        raise ValueError(complain("values", "no group", "at least one"))
+    series = list(values[groups[0]])
+    for group in groups:
+        if list(values[group]) != series:
+            raise ValueError(complain(f"values[{group!r}]", list(values[group]), f"{series}"))
+    said = [f"{g}: " + ", ".join(f"{s} {values[g][s]:.3g}" for s in series) for g in groups]
+
+    def draw(figure: Figure, theme: str) -> None:
+        ax = figure.subplots()
+        width = 0.8 / len(series)
+        for n, name in enumerate(series):
+            at = np.arange(len(groups)) + (n - (len(series) - 1) / 2) * width
+            heights = [values[g][name] for g in groups]
+            drawn = ax.bar(
+                at,
+                heights,
+                width * 0.92,
+                label=name,
+                color=PALETTE[n % 6],
+                hatch=("", "//", "..")[n % 3],
+                edgecolor=_HALO[theme],
+            )
+            ax.bar_label(drawn, fmt="%.3g", padding=2, fontsize=8)
+        ax.set_xticks(range(len(groups)), groups)
+        ax.set_ylabel(ylabel)
+        ax.margins(y=0.12)
+        if len(series) > 1:
+            ax.legend(frameon=False)
+
+    return Plot(draw, f"Bar chart of {ylabel}. " + ". ".join(said) + ".", (6.4, 3.4))
+
+
+def _style(theme: str) -> Any:  # matplotlib lists its 300 keys in the type
+    ink = _INK[theme]
+    keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    return {
+        **dict.fromkeys(keys, ink),
+        "axes.titlesize": 9,
+        "axes.titlecolor": ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": False,
+        "font.size": 9,
+        "legend.fontsize": 9,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "image.interpolation": "nearest",
+    }
+
+
+def _numbers(x: Any) -> np.ndarray:
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+
+
+def _marks(points: Mapping[str, Any] | None, M: int) -> dict[str, np.ndarray]:
+    marks = {name: _numbers(z) for name, z in (points or {}).items()}
+    for name, z in marks.items():
+        check_shape(z, f"{M} 2", name=f"points[{name!r}]", hint="One (x, y) for each panel.")
+    return marks
+
+
+def _titles(titles: Sequence[str] | None, M: int) -> list[str]:
+    names = list(titles) if titles is not None else [""] * M
+    if len(names) != M:
+        raise ValueError(complain("titles", f"{len(names)} titles", f"{M}, one for each panel"))
+    return names
+
+
+def _where(marks: Mapping[str, np.ndarray], m: int, size: tuple[int, int], unit: str) -> str:
+    """Say where the points of panel ``m`` are, in columns and rows."""
+    H, W = size
+    said = []
+    for name, z in marks.items():
+        column, row = to_pixels(z[m].astype(np.float64), size)
+        if not np.isfinite([column, row]).all():
+            continue
+        inside = -0.5 <= column <= W - 0.5 and -0.5 <= row <= H - 0.5
+        said.append(f"{name} at {unit} ({column:.1f}, {row:.1f}){'' if inside else ', outside'}")
+    return ", ".join(said)
+
+
+def _panels(figure: Figure, M: int, columns: int) -> list[tuple[Any, int]]:
+    rows = -(-M // columns)
+    axes = figure.subplots(rows, min(M, columns), squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    return [(axes[m], m) for m in range(M)]
+
+
+def _panel_size(M: int, columns: int, ratio: float, legend: bool) -> tuple[float, float]:
+    across, rows = min(M, columns), -(-M // columns)
+    width = 7.2 / max(across, 2)
+    return across * width, rows * (width * ratio + 0.25) + (0.35 if legend else 0.0)
+
+
+def _draw_panel(
+    ax: Any, marks: Mapping[str, np.ndarray], m: int, size: tuple[int, int], title: str, theme: str
+) -> None:
+    H, W = size
+    ax.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5), title=title)
+    for n, z in enumerate(marks.values()):
+        column, row = to_pixels(z[m].astype(np.float64), size)
+        ax.scatter(
+            [column],
+            [row],
+            s=42,
+            marker=_MARKERS[n % 6],
+            color=PALETTE[(n + 1) % 6],
+            edgecolors="white",
+            linewidths=1.2,
+        )
+
+
+def _legend(figure: Figure, marks: Mapping[str, np.ndarray], theme: str) -> None:
+    if not marks:
+        return
+    handles = [
+        mpl.lines.Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=_MARKERS[n % 6],
+            color=PALETTE[(n + 1) % 6],
+            label=name,
+            markeredgecolor=_HALO[theme],
+            markersize=7,
+        )
+        for n, name in enumerate(marks)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)

@@ -1,0 +1,165 @@
+"""What the book shows: figures with computed alt texts, run records, tables and claims."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kpbook import _files, plot, runs
+from kpbook.claims import ClaimError, claim
+
+
+def test_the_alt_text_is_computed_from_the_data():
+    maps = torch.zeros(2, 5, 9)
+    maps[0, 4, 2] = maps[1, 1, 8] = 1.0
+    made = plot.heat_maps(maps, {"keypoint": torch.tensor([[-1.0, -1.0], [0.0, 1.0]])}, ["A", "B"])
+    assert made.alt == (
+        "2 heat maps. "
+        "A; highest probability in row 4, column 2 of 5 by 9; keypoint at cell (0.0, 0.0). "
+        "B; highest probability in row 1, column 8 of 5 by 9; keypoint at cell (4.0, 4.0)."
+    )
+
+
+def test_points_outside_the_image_are_said_to_be_and_nan_is_not_mentioned():
+    z = np.array([[2.0, 0.0], [np.nan, 0.0]])
+    made = plot.frames(np.zeros((2, 5, 9, 3), np.uint8), {"hand": z})
+    assert made.alt == "2 camera frames. hand at pixel (12.0, 2.0), outside."
+
+
+def test_a_point_is_drawn_where_the_pixel_is():  # catches: swapped axes, y up
+    made = plot.frames(np.zeros((1, 8, 8, 3)), {"p": np.array([[1.0, -1.0]])})
+    picture = np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")).astype(int)
+    orange = (abs(picture - [0xD5, 0x5E, 0x00]).sum(-1) < 60) & (picture.sum(-1) > 0)
+    rows, columns = orange[: int(orange.shape[0] * 0.8)].nonzero()  # above the legend
+    panel = (picture.sum(-1) < 6).nonzero()
+    assert columns.mean() > np.quantile(panel[1], 0.8)
+    assert rows.mean() < np.quantile(panel[0], 0.2)
+
+
+def test_light_and_dark_differ_and_both_carry_the_alt_text():
+    made = plot.curves([1, 2, 3], {"a < b": [3, 1, 2], "c": [0, 0, 0]}, "x", "y in px")
+    shown = made._repr_html_()
+    assert shown.count('alt="Line chart of y in px over x, from 1 to 3. a &lt; b goes from 3') == 2
+    light, dark = re.findall(r'class="kp-(\w+) dark-light"', shown)
+    assert (light, dark) == ("light", "dark")
+    assert made.png("light") != made.png("dark")
+    text = np.asarray(Image.open(io.BytesIO(made.png("dark"))).convert("RGBA"))
+    assert text[..., 3].min() == 0  # transparent, so the page's own background shows
+    assert text[text[..., 3] == 255].max() > 200  # light ink on dark
+
+
+def test_the_figure_is_a_matplotlib_figure():
+    made = plot.bars({"cube": {"in": 1.0, "between": 2.0}}, "variance")
+    assert [p.get_height() for p in made.figure.axes[0].patches] == [1.0, 2.0]
+    assert made.alt == "Bar chart of variance. cube: in 1, between 2."
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: plot.heat_maps(torch.zeros(5, 9)),
+            r"maps: got shape \(5, 9\), expected \(M, H, W\)",
+        ),
+        (
+            lambda: plot.heat_maps(torch.zeros(2, 5, 9), titles=["A"]),
+            "titles: got 1 titles, expected 2",
+        ),
+        (
+            lambda: plot.frames(np.zeros((1, 5, 9, 3)), {"p": np.zeros((2, 2))}),
+            r"points\['p'\]: got",
+        ),
+        (lambda: plot.curves([1, 2], {"a": [1, 2, 3]}, "x", "y"), r"ys\['a'\]: got shape \(3,\)"),
+        (lambda: plot.bars({}, "y"), "values: got no group"),
+        (lambda: plot.bars({"a": {"x": 1}, "b": {"y": 1}}, "y"), r"values\['b'\]: got \['y'\]"),
+    ],
+)
+def test_bad_figures_get_one_message(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_claim_renders_with_its_numbers_only_if_it_holds():
+    shown = claim("the error is {e:.1f} px", torch.tensor(1.25) < 2, e=1.25)
+    assert shown._repr_markdown_() == "> **Checked.** the error is 1.2 px"
+    with pytest.raises(ClaimError, match=r"this does not hold: the error is 3\.2 px"):
+        claim("the error is {e:.1f} px", np.float64(3.25) < 2, e=3.25)
+
+
+@pytest.mark.parametrize("vague", [1, "yes", None, np.float64(0.5)])
+def test_a_claim_wants_one_yes_or_no(vague):
+    with pytest.raises(TypeError, match=r"holds: got .*, expected one True or False"):
+        claim("something", vague)
+
+
+def test_a_claim_does_not_take_many_answers():
+    with pytest.raises((TypeError, ValueError, RuntimeError)):
+        claim("something", np.array([True, False]))
+
+
+def record(**changes):
+    fields = {"name": "demo", "command": "python -m demo", "results": [{"ms": 1.5}], "seconds": 2.0}
+    return runs.RunRecord(**{**fields, **changes})
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path):
+    saved = record(seed=3, config={"B": 128})
+    assert runs.load(saved.save(tmp_path)) == saved
+    assert list(tmp_path.iterdir()) == [tmp_path / "demo.json"]
+
+
+def test_a_record_holds_arrays_as_lists_and_refuses_nan(tmp_path):
+    path = record(results=[{"ms": torch.tensor([1.0, 2.0])}]).save(tmp_path)
+    assert runs.load(path).results == [{"ms": [1.0, 2.0]}]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record(results=[{"ms": float("nan")}]).save(tmp_path)
+    assert runs.load(path).results == [{"ms": [1.0, 2.0]}]  # the old file is still whole
+
+
+def test_a_cut_off_record_says_so(tmp_path):
+    path = record().save(tmp_path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"expected a run record\. Restore it from git"):
+        runs.load(path)
+
+
+def test_a_foreign_record_names_the_fields_that_differ(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"name": "x"}))
+    with pytest.raises(ValueError, match="fields that differ in command, config"):
+        runs.load(path)
+
+
+def test_a_missing_record_lists_the_others(tmp_path):
+    record().save(tmp_path)
+    with pytest.raises(FileNotFoundError, match="Records in that folder: demo"):
+        runs.load(tmp_path / "dema.json")
+
+
+def test_a_table_has_headers_escapes_text_and_rounds():
+    made = runs.table([{"what": "a<b", "ms": 1.23456}, {"what": "c", "ms": None}], caption="Times")
+    shown = made._repr_html_()
+    assert '<th scope="row">a&lt;b</th><td style="text-align:right">1.23</td>' in shown
+    assert "<caption>Times</caption>" in shown
+    assert repr(made).splitlines() == ["what  ms", "a<b   1.23", "c     -"]
+
+
+def test_a_table_without_rows_or_with_an_unknown_column_is_an_error():
+    with pytest.raises(ValueError, match="rows: got none"):
+        runs.table([])
+    with pytest.raises(ValueError, match=r"columns: got \['mss'\], expected names among \['ms'\]"):
+        runs.table([{"ms": 1.0}], ["mss"])
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        _files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
