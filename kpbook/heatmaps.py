@@ -56,7 +56,7 @@ def spatial_softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor
     """
     logits, tau = _checked(logits, temperature)
     heatmaps = _softmax(logits, tau)
-    _check_found(heatmaps.sum((-2, -1)))
+    _check_found(heatmaps[..., 0, :1])  # a map without a softmax is NaN in every cell
     return heatmaps
 
 
@@ -122,7 +122,7 @@ def soft_argmax(
     logits, tau = _checked(logits, temperature)
     points = _soft_argmax(logits, tau, separable)
     # Looked for on the small output, not on the maps: that would be a pass over the memory.
-    _check_found(points.sum(-1))
+    _check_found(points)
     return points
 
 
@@ -292,13 +292,14 @@ def _checked(logits: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tenso
     return logits, tau
 
 
-def _check_found(per_map: Tensor) -> None:
-    """Raise if a number computed from each map is not finite: the map had no softmax."""
-    if not math.isfinite(float(per_map.detach().sum())):
-        bad = ~torch.isfinite(per_map)
-        first = tuple(bad.nonzero()[0].tolist())
-        got = f"no softmax in {int(bad.sum())} of {bad.numel()} maps, the first at {first}"
-        raise ValueError(complain("logits", got, "finite scores", _NAN_HINT))
+def _check_found(values: Tensor) -> None:
+    """Raise if ``values`` ``(..., n)``, made from maps ``(...)``, are not finite."""
+    if math.isfinite(float(values.detach().sum())):
+        return
+    bad = ~torch.isfinite(values).all(-1)
+    first = tuple(bad.nonzero()[0].tolist())
+    got = f"no softmax in {int(bad.sum())} of {bad.numel()} maps, the first at {first}"
+    raise ValueError(complain("logits", got, "finite scores", _NAN_HINT))
 
 
 def _check_maps(maps: Tensor, name: str, hint: str) -> tuple[int, ...]:

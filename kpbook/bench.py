@@ -1,0 +1,254 @@
+"""The table of ratios: ``python -m kpbook.bench`` measures, prints and records it.
+
+Each group times its contenders in turn, round after round, in one process, so that a machine
+whose speed drifts slows all of them alike. What is quoted is the median over rounds and the ratio
+of medians. The first rounds warm up the allocator and the caches and are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kpbook import heatmaps, runs
+from kpbook._checks import check_choice, require
+from kpbook.heatmaps import soft_argmax
+
+#: The shape of Boney et al. (2021), section VI-D: batch, keypoints, height, width.
+FPAC_SHAPE = (128, 32, 35, 35)
+Row = dict[str, Any]
+Calls = dict[str, Callable[[], object]]
+
+
+def measure(
+    contenders: Calls, rounds: int, warm_up: int, device: str = "cpu"
+) -> dict[str, list[float]]:
+    """Time each contender once a round and return its milliseconds, warm-up left out."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(warm_up + rounds):
+        for name, run in contenders.items():
+            _wait(device)
+            start = time.perf_counter()
+            run()
+            _wait(device)
+            if number >= warm_up:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
+    """Time joint and separable soft-argmax against kornia's and dsntnn's, forward and both ways.
+
+    Args:
+        rounds: Counted rounds.
+        device: ``"cpu"`` (one thread, as in a data loader's worker) or ``"cuda"``.
+
+    Returns:
+        One row per contender and direction: median milliseconds, and how many times the joint
+        form and one pass over the memory (the sum of all logits) fit into it.
+    """
+    subpix = require("kornia.geometry.subpix", extra="dev", purpose="the comparison")
+    dsntnn = require("dsntnn", extra="dev", purpose="the comparison")
+
+    def kornia_(a: Tensor) -> Tensor:
+        points: Tensor = subpix.spatial_expectation2d(subpix.spatial_softmax2d(a))
+        return points
+
+    def dsntnn_(a: Tensor) -> Tensor:
+        points: Tensor = dsntnn.dsnt(dsntnn.flat_softmax(a))
+        return points
+
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "one pass (sum)": lambda a: a.sum(),
+        "kpbook joint": soft_argmax,
+        "kpbook separable": lambda a: soft_argmax(a, separable=True),
+        "kornia": kornia_,
+        "dsntnn": dsntnn_,
+    }
+    logits = torch.randn(FPAC_SHAPE, generator=torch.Generator().manual_seed(0)).to(device)
+    points = soft_argmax(logits)
+    tracked = logits.clone().requires_grad_()
+
+    def forward(f: Callable[[Tensor], Tensor]) -> None:
+        with torch.no_grad():
+            f(logits)
+
+    def both(f: Callable[[Tensor], Tensor]) -> None:
+        tracked.grad = None
+        out = f(tracked)
+        out.backward(torch.ones_like(out))  # type: ignore[no-untyped-call]
+
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+        _keep_freed_memory()
+    rows = []
+    try:
+        for direction, run in (("forward", forward), ("forward + backward", both)):
+            calls: Calls = {name: _bind(run, f) for name, f in functions.items()}
+            calls["input checks alone"] = lambda: _checks(logits, points)
+            times = measure(calls, rounds, warm_up=10, device=device)
+            rows += _soft_argmax_rows(direction, times)
+    finally:
+        torch.set_num_threads(threads)
+    return rows
+
+
+def bench_render(rounds: int = 40) -> list[Row]:
+    """Time frames of :class:`kpbook.world.PushWorld` against panda-gym's own ``render()``.
+
+    Returns:
+        One row per image size: frames per second of both, and their ratio.
+    """
+    gymnasium = require("gymnasium", extra="world", purpose="the comparison")
+    require("panda_gym", extra="world", purpose="the comparison")
+    from kpbook.world import PushWorld
+
+    rows = []
+    for size in (64, 128):
+        theirs = gymnasium.make(
+            "PandaPush-v3", renderer="Tiny", render_width=size, render_height=size
+        )
+        theirs.reset(seed=0)
+        ours = {look: PushWorld(image_size=size, look=look) for look in ("fast", "full")}
+        calls: Calls = {"panda-gym": theirs.render}
+        for look, world in ours.items():
+            world.reset(seed=0)
+            calls[look] = _bind(_new_frame, world)
+        times = measure(calls, rounds, warm_up=3)
+        theirs.close()
+        for world in ours.values():
+            world.close()
+        rows.append(_render_row(size, times))
+    return rows
+
+
+def bench_record(episodes: int = 40, steps: int = 20) -> list[Row]:
+    """Time recording end to end on one process: physics, scene rebuilds, frames and truth."""
+    require("pybullet", extra="world", purpose="recording")
+    from kpbook.episodes import record
+    from kpbook.world import PushWorld
+
+    rows = []
+    for size in (64, 128):
+        world = PushWorld(image_size=size)
+        record(world, episodes=2, steps=steps, seed=1, progress=False)
+        start = time.perf_counter()
+        record(world, episodes=episodes, steps=steps, seed=0, progress=False)
+        seconds = time.perf_counter() - start
+        world.close()
+        rows.append({"image": f"{size} px", "frames/s": episodes * steps / seconds})
+    return rows
+
+
+BENCHES: dict[str, Callable[..., list[Row]]] = {
+    "soft_argmax": bench_soft_argmax,
+    "render": bench_render,
+    "record": bench_record,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmarks that the command line names, print their tables and record them."""
+    parser = argparse.ArgumentParser(prog="python -m kpbook.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"which of {', '.join(BENCHES)}; all without it")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; only soft_argmax uses it")
+    parser.add_argument("--out", type=Path, help="folder for run records; none without it")
+    options = parser.parse_args(arguments)
+    for name in options.names or BENCHES:
+        check_choice(name, BENCHES, name="benchmark")
+    for name in options.names or BENCHES:
+        kwargs = {"device": options.device} if name == "soft_argmax" else {}
+        start = time.perf_counter()
+        rows = BENCHES[name](**kwargs)
+        seconds = time.perf_counter() - start
+        print(f"\n{name}\n{runs.table(rows)}")
+        if options.out:
+            suffix = "-gpu" if kwargs.get("device", "cpu") != "cpu" else ""
+            record = runs.RunRecord(
+                name=f"bench-{name.replace('_', '-')}{suffix}",
+                command=f"python -m kpbook.bench {name}"
+                + (f" --device {options.device}" if suffix else ""),
+                results=rows,
+                seconds=seconds,
+                device=runs.describe_device(kwargs.get("device", "cpu")),
+                versions=runs.describe_versions(*_packages(name)),
+            )
+            print(f"recorded in {record.save(options.out)}")
+
+
+def _packages(name: str) -> tuple[str, ...]:
+    return ("kornia", "dsntnn") if name == "soft_argmax" else ("panda-gym", "pybullet")
+
+
+def _soft_argmax_rows(direction: str, times: dict[str, list[float]]) -> list[Row]:
+    medians = {name: statistics.median(ms) for name, ms in times.items()}
+    joint, one_pass = medians["kpbook joint"], medians["one pass (sum)"]
+    return [
+        {
+            "direction": direction,
+            "function": name,
+            "median ms": ms,
+            "time / joint": ms / joint,
+            "time / one pass": ms / one_pass,
+            "fastest ms": min(times[name]),
+        }
+        for name, ms in medians.items()
+    ]
+
+
+def _render_row(size: int, times: dict[str, list[float]]) -> Row:
+    medians = {name: statistics.median(ms) for name, ms in times.items()}
+    return {
+        "image": f"{size} px",
+        "panda-gym frames/s": 1e3 / medians["panda-gym"],
+        "full look frames/s": 1e3 / medians["full"],
+        "fast look frames/s": 1e3 / medians["fast"],
+        "full / panda-gym": medians["panda-gym"] / medians["full"],
+        "fast / panda-gym": medians["panda-gym"] / medians["fast"],
+    }
+
+
+def _checks(logits: Tensor, points: Tensor) -> None:
+    """What soft_argmax does besides the arithmetic: look at the input and at the small output."""
+    heatmaps._checked(logits, 1.0)
+    heatmaps._check_found(points)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse large blocks instead of handing each back to the system.
+
+    Otherwise fresh pages cost more than the arithmetic, and most for whoever makes the most
+    temporary arrays: kornia's forward pass takes three times as long. Others than glibc: no-op.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        m_trim_threshold, m_mmap_threshold = -1, -3  # from malloc.h
+        libc.mallopt(m_mmap_threshold, 2**30)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def _new_frame(world: Any) -> None:
+    world._forget()  # a world keeps the frame of its state; this one has to be drawn again
+    world.frame()
+
+
+def _bind(run: Callable[..., None], argument: Any) -> Callable[[], None]:
+    return lambda: run(argument)
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
