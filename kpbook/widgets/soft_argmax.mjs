@@ -437,7 +437,7 @@ dd { margin: 0; text-align: right; }
 .controls { display: grid; gap: 8px 28px; margin-top: 12px; padding-top: 12px;
   border-top: 1px solid var(--line); }
 .controls > div { display: grid; gap: 8px; }
-.range:has(input:disabled) { opacity: 0.55; }
+.range:has(input:disabled) label { color: var(--muted); }
 .range { display: grid; grid-template-columns: 1fr auto; column-gap: 10px; align-items: baseline; }
 .range input { grid-column: 1 / -1; width: 100%; height: 24px; margin: 0; cursor: pointer;
   accent-color: var(--accent); }

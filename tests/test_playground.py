@@ -1,0 +1,346 @@
+"""The soft-argmax playground on the built page, without a kernel, used as a reader uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import torch
+from conftest import Visit
+from test_site import violations
+
+import kpbook
+
+pytestmark = [pytest.mark.site, pytest.mark.slow]
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+H, W = 24, 32
+
+
+def pages_with_figure(site: Path) -> list[str]:
+    """Every page that stores a soft-argmax playground."""
+    found = [
+        path.relative_to(site).as_posix()
+        for path in sorted((site / "book").glob("*.html"))
+        if VIEW in (text := path.read_text(encoding="utf-8")) and "SoftArgmaxView" in text
+    ]
+    assert found, "no page of the book shows the playground"
+    return found
+
+
+class Figure:
+    """One playground in a browser: its numbers, and the gestures of a reader."""
+
+    def __init__(self, page: Any, name: str = "soft-argmax") -> None:
+        self.page = page
+        self.at = page.locator(f"#{name}")
+        self.at.and_(page.locator("[data-ready]")).wait_for()
+        self.at.scroll_into_view_if_needed()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the frame that a change has asked for is drawn."""
+        self.page.evaluate(
+            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
+        )
+
+    def ask(self, what: str) -> Any:
+        return self.at.evaluate(f"e => e.kpbook.{what}()")
+
+    def joint(self) -> torch.Tensor:
+        return torch.tensor(self.ask("estimates")["joint"], dtype=torch.float64)
+
+    def logits(self) -> torch.Tensor:
+        return torch.tensor(self.ask("logits"), dtype=torch.float64).reshape(H, W)
+
+    def agrees_with_kpbook(self) -> None:
+        """Every number that is shown follows from the shown logits, by kpbook's own code."""
+        got, a, t = self.ask("estimates"), self.logits(), self.ask("state")["temperature"]
+        expected = {
+            "joint": kpbook.soft_argmax(a, t),
+            "separable": kpbook.soft_argmax(a, t, separable=True),
+            "mode": kpbook.mode(a),
+            "presence": kpbook.presence(a),
+            "spread": kpbook.spread(kpbook.spatial_softmax(a, t)),
+        }
+        for name, value in expected.items():
+            shown = torch.tensor(got[name], dtype=torch.float64)
+            torch.testing.assert_close(shown, value, rtol=0, atol=1e-5, msg=name)
+        for name in ("joint", "separable", "mode"):
+            cells = self.at.locator(f"tr[data-row={name}] td").all_inner_texts()
+            numbers = [float(text.replace("\u2212", "-")) for text in cells]
+            assert numbers[:2] == pytest.approx(expected[name].tolist(), abs=0.00501)
+            assert numbers[2] == pytest.approx(got["error_cells"][name], abs=0.0501)
+
+    def slide(self, label: str, value: float) -> None:
+        """Set a slider as a reader's hand does: through its input event."""
+        self.at.get_by_label(label, exact=True).evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input'));"
+            " e.dispatchEvent(new Event('change')); }",
+            value,
+        )
+        self.settle()
+
+    def handle(self, k: int = 1) -> Any:
+        return self.at.locator(f".handle[data-blob='{k}']")
+
+    def centre(self, k: int = 1) -> tuple[float, float]:
+        box = self.handle(k).bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.fixture
+def figure(visit: Visit, site: Path) -> Iterator[Figure]:
+    """The playground of the first page that has one; afterwards the page must have been quiet."""
+    yield Figure(visit.open(pages_with_figure(site)[0]))
+    visit.check()
+
+
+def cells(dx: float, dy: float) -> torch.Tensor:
+    """A distance in cells as a difference of map coordinates."""
+    return torch.tensor([2 * dx / (W - 1), 2 * dy / (H - 1)], dtype=torch.float64)
+
+
+def test_every_page_with_a_figure_draws_it(visit: Visit, site: Path) -> None:
+    for name in pages_with_figure(site):
+        figure = Figure(visit.open(name))
+        assert visit.page.locator(".kp-live[data-live=failed]").count() == 0
+        assert visit.page.locator("[data-kp-still]").count() == 0  # its still picture is gone
+        figure.agrees_with_kpbook()
+        redraw = """e => { const times = [];
+            for (let k = 0; k < 40; k++) {
+                const start = performance.now(); e.kpbook.redraw();
+                times.push(performance.now() - start); }
+            return times.sort((a, b) => a - b)[20]; }"""
+        assert figure.at.evaluate(redraw) < 4  # ms; a frame at 60 Hz has 16
+    visit.check()
+
+
+def test_mouse_drag_moves_the_estimate_as_far_as_the_hand(figure: Figure) -> None:
+    figure.slide("Background logit", -10)
+    figure.slide("Noise, standard deviation", 0)
+    before, mouse, cell = figure.joint(), figure.page.mouse, figure.ask("cell")
+    x, y = figure.centre()
+    mouse.move(x + 3, y - 2)  # a grip beside the centre must not make the blob jump
+    mouse.down()
+    mouse.move(x + 3 - 8 * cell, y - 2 + 5 * cell, steps=6)
+    mouse.up()
+    figure.settle()
+    torch.testing.assert_close(figure.joint() - before, cells(-8, 5), rtol=0, atol=0.02)
+    mouse.move(x, y)  # released: it no longer follows
+    figure.settle()
+    torch.testing.assert_close(figure.joint() - before, cells(-8, 5), rtol=0, atol=0.02)
+    figure.agrees_with_kpbook()
+
+
+def test_arrow_keys_move_the_estimate_by_cells_and_the_words_follow(figure: Figure) -> None:
+    figure.slide("Background logit", -10)
+    figure.slide("Noise, standard deviation", 0)
+    before, scrolled = figure.joint(), figure.page.evaluate("scrollY")
+    status = figure.at.locator("p[role=status]")
+    words = status.inner_text()
+    handle = figure.handle()
+    text = handle.get_attribute("aria-valuetext")
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowDown", "Shift+ArrowDown", "ArrowUp"):
+        handle.press(key)
+    figure.settle()
+    torch.testing.assert_close(figure.joint() - before, cells(-3, 5), rtol=0, atol=0.02)
+    assert figure.page.evaluate("scrollY") == scrolled
+    assert handle.get_attribute("aria-valuetext") != text
+    figure.page.wait_for_timeout(600)  # the words wait for a pause
+    assert status.inner_text() != words
+    x = f"{figure.joint()[0]:.2f}".replace("-", "\u2212")
+    assert f"Joint estimate: x {x}" in status.inner_text()
+
+
+def test_tab_reaches_the_handle_and_it_says_what_it_is(figure: Figure) -> None:
+    figure.at.evaluate("e => { e.tabIndex = -1; e.focus(); }")
+    figure.page.keyboard.press("Tab")
+    focused = "e => e.shadowRoot.activeElement?.getAttribute('aria-label')"
+    assert figure.at.evaluate(focused) == "Blob 1"
+    assert figure.handle().get_attribute("role") == "slider"
+    assert figure.handle().get_attribute("aria-roledescription")
+
+
+def test_finger_drags_the_blob_on_a_phone(browser: Any, site_url: str, site: Path) -> None:
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    try:
+        page = context.new_page()
+        page.goto(f"{site_url}/{pages_with_figure(site)[0]}")
+        figure = Figure(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        inner = figure.at.evaluate("e => e.shadowRoot.querySelector('.figure').scrollWidth")
+        assert inner <= figure.at.evaluate("e => e.clientWidth")
+        figure.handle().scroll_into_view_if_needed()
+        figure.slide("Background logit", -10)
+        figure.slide("Noise, standard deviation", 0)
+        before, (x, y), cell = figure.joint(), figure.centre(), figure.ask("cell")
+        scrolled = page.evaluate("scrollY")
+        send = context.new_cdp_session(page).send
+        touch = [(x - k * cell, y + k * cell) for k in range(7)]
+        for kind, points in [("touchStart", touch[:1]), *(("touchMove", [p]) for p in touch[1:])]:
+            where = [{"x": px, "y": py} for px, py in points]
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        figure.settle()
+        torch.testing.assert_close(figure.joint() - before, cells(-6, 6), rtol=0, atol=0.02)
+        assert page.evaluate("scrollY") == scrolled  # the finger moved the blob, not the page
+    finally:
+        context.close()
+
+
+def test_temperature_and_relu_change_the_estimate_as_kpbook_says(figure: Figure) -> None:
+    sharp = figure.joint()
+    figure.slide("Temperature", 0.8)  # the slider is logarithmic: 10 ** 0.8
+    assert figure.ask("state")["temperature"] == pytest.approx(10**0.8, rel=0.01)
+    figure.agrees_with_kpbook()
+    assert figure.joint().norm() < 0.6 * sharp.norm()  # warmer: towards the centre
+    figure.slide("Temperature", 0)
+    figure.at.get_by_label("ReLU before the softmax").check()
+    figure.settle()
+    figure.agrees_with_kpbook()
+    assert figure.logits().min() == 0
+    assert figure.joint().norm() < 0.9 * sharp.norm()
+
+
+def test_a_constant_added_to_every_logit_moves_nothing(figure: Figure) -> None:
+    before, presence = figure.joint(), figure.ask("estimates")["presence"]
+    figure.slide("Added to every logit", 3.5)
+    torch.testing.assert_close(figure.joint(), before, rtol=0, atol=1e-9)
+    assert figure.ask("estimates")["presence"] > presence
+
+
+def test_two_equal_blobs_put_the_estimate_in_the_middle(figure: Figure) -> None:
+    assert figure.handle(2).is_hidden()
+    figure.slide("Noise, standard deviation", 0)
+    figure.at.get_by_label("Second blob").check()
+    figure.slide("Blob 1, peak logit", 6)
+    figure.slide("Blob 2, peak logit", 6)
+    blobs = figure.ask("state")["blobs"]
+    middle = torch.tensor([(blobs[0][c] + blobs[1][c]) / 2 for c in "xy"], dtype=torch.float64)
+    torch.testing.assert_close(figure.joint(), middle, rtol=0, atol=0.02)
+    figure.agrees_with_kpbook()
+    figure.handle(2).press("Shift+ArrowRight")
+    figure.settle()
+    torch.testing.assert_close(figure.joint(), middle + cells(2.5, 0), rtol=0, atol=0.02)
+    figure.slide("Blob 2, peak logit", 4)  # two logits lower: about e^2 times less mass
+    assert (figure.joint() - middle - cells(2.5, 0)).norm() > 0.2
+
+
+def test_reset_restores_the_first_view(figure: Figure) -> None:
+    first = figure.ask("estimates")
+    figure.handle().press("Shift+ArrowLeft")
+    figure.slide("Temperature", 1)
+    figure.at.get_by_label("Second blob").check()
+    figure.at.get_by_role("button", name="New noise").click()
+    figure.settle()
+    assert figure.ask("estimates") != first
+    figure.at.get_by_role("button", name="Reset").click()
+    figure.settle()
+    assert figure.ask("estimates") == first
+    assert not figure.at.get_by_label("Second blob").is_checked()
+
+
+def test_copied_link_reproduces_the_view(figure: Figure) -> None:
+    figure.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    figure.at.get_by_label("Second blob").check()
+    figure.handle(2).press("ArrowUp")
+    figure.slide("Temperature", -0.37)
+    figure.slide("Noise, standard deviation", 1.15)
+    figure.at.get_by_role("button", name="New noise").click()
+    figure.at.get_by_label("logits", exact=True).check()
+    figure.settle()
+    seen = [figure.ask("state"), figure.ask("estimates")]
+    figure.at.get_by_role("button", name="Copy link").click()
+    figure.at.get_by_text("Link copied.").wait_for()
+    link = figure.page.evaluate("navigator.clipboard.readText()")
+    figure.page.goto("about:blank")
+    figure.page.goto(link)
+    again = Figure(figure.page)
+    assert [again.ask("state"), again.ask("estimates")] == seen
+
+
+def test_a_broken_link_still_gives_a_figure(visit: Visit, site: Path) -> None:
+    junk = "blob1=a,,&temperature=-3&noise=1e999&relu=maybe&show=" + quote("<b>")
+    figure = Figure(visit.open(f"{pages_with_figure(site)[0]}#soft-argmax?{junk}"))
+    figure.agrees_with_kpbook()
+    visit.check()
+
+
+def test_dark_theme_repaints_the_canvas_and_stays_accessible(figure: Figure) -> None:
+    corner = """e => { const c = e.shadowRoot.querySelector('canvas');
+        const p = c.getContext('2d').getImageData(40, 30, 1, 1).data;
+        return (p[0] + p[1] + p[2]) / 3; }"""
+    shades = {}
+    for theme in ("light", "dark"):
+        figure.page.evaluate("t => { document.documentElement.dataset.theme = t; }", theme)
+        figure.settle()
+        shades[theme] = figure.at.evaluate(corner)
+        figure.at.get_by_label("Second blob").check()
+        assert violations(figure.page) == []
+    assert shades["light"] > 200
+    assert shades["dark"] < 80
+
+
+def rewritten(visit: Visit, name: str, change: Any) -> None:
+    """Serve one page with its text changed on the way."""
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=change(response.text()))
+
+    visit.page.route(f"**/{name}", answer)
+
+
+def test_several_views_on_one_page_share_the_model(visit: Visit, site: Path) -> None:
+    name = pages_with_figure(site)[0]
+
+    def twice(text: str) -> str:
+        start = text.index(f'<script type="{VIEW}">')
+        end = text.index("</script>", start) + len("</script>")
+        return text[:end] + text[start:end] + text[end:]
+
+    rewritten(visit, name, twice)
+    page = visit.open(name)
+    one, two = Figure(page), Figure(page, "soft-argmax-2")
+    two.handle().press("Shift+ArrowLeft")
+    two.settle()
+    assert one.ask("estimates") == two.ask("estimates")
+    assert violations(page) == []
+    visit.check()
+
+
+@pytest.mark.parametrize("damage", ["no state", "broken module", "no loader"])
+def test_where_the_figure_cannot_start_a_picture_and_a_sentence_stay(
+    visit: Visit, site: Path, damage: str
+) -> None:
+    name = pages_with_figure(site)[0]
+    change = {
+        "no state": lambda text: text.replace('"still_id"', '"still_id', 1),
+        "broken module": lambda text: text.replace("export default", "export defect"),
+        "no loader": lambda text: text.replace("static-anywidget.js", "none.js"),
+    }[damage]
+    rewritten(visit, name, change)
+    page = visit.open(name)
+    still = page.locator("[data-kp-still]").first
+    assert still.locator("svg image").is_visible()
+    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+    assert page.locator("[id^=soft-argmax][data-ready]").count() == 0
+    if damage != "no loader":
+        assert "could not start" in page.locator(".kp-live").first.inner_text()
+        assert not visit.foreign
+
+
+def test_stored_state_stays_small(site: Path) -> None:
+    for name in pages_with_figure(site):
+        text = (site / name).read_text(encoding="utf-8")
+        start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
+        stored = text[text.index("{", start) : text.index("</script>", start)]
+        for model in json.loads(stored)["state"].values():
+            assert len(json.dumps(model)) < 60 * 1024
