@@ -36,7 +36,7 @@ PARTS: dict[str, list[list[str]]] = {
 }
 
 # Two notebooks or two test workers run at a time; one torch thread each fills two cores.
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 NO_TESTS = 5  # pytest's exit status when nothing was collected
 
 

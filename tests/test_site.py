@@ -73,7 +73,8 @@ def faulty_figures(page: Any) -> list[str]:
     images = page.eval_on_selector_all(
         "main img",
         "all => Promise.all(all.map(async i => { i.loading = 'eager';"
-        " await i.decode().catch(() => 0); return [i.getAttribute('src'), i.alt, i.naturalWidth]; }))",
+        " await i.decode().catch(() => 0);"
+        " return [i.getAttribute('src'), i.alt, i.naturalWidth]; }))",
     )
     return [
         f"{source[:80]}: alt {alt!r}, {width} px wide"

@@ -47,17 +47,17 @@ FRONT_DOOR = """<!DOCTYPE html>
 """
 
 
-def digest_of_inputs() -> str:
+def digest_of_inputs(root: Path = ROOT) -> str:
     """Digest of all that a chapter's outputs depend on, beside its own code cells."""
     digest = hashlib.sha256()
     versions = [platform.python_version()]
     for package in ("torch", "numpy", "matplotlib"):
         versions.append(metadata.version(package))
     digest.update(repr([os.environ.get("KPBOOK_TIER", "smoke"), *versions]).encode())
-    for folder in (ROOT / "kpbook", ROOT / "book" / "results"):
+    for folder in (root / "kpbook", root / "book" / "results"):
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             if "__pycache__" not in path.parts:
-                digest.update(path.relative_to(ROOT).as_posix().encode())
+                digest.update(path.relative_to(root).as_posix().encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
