@@ -85,12 +85,17 @@ class Simulation(PyBullet):  # type: ignore[misc]  # panda-gym ships no types
         return self._bodies_idx[name]
 
 
+def create_room(sim: PyBullet) -> None:
+    """Make floor and table as panda-gym's push task does: all that never moves."""
+    sim.create_plane(z_offset=-0.4)
+    sim.create_table(length=1.1, width=0.7, height=0.4, x_offset=-0.3)
+
+
 class FlatTargetPush(Push):  # type: ignore[misc]
     """panda-gym's push task with the paper's target: opaque, blue, flat, on the table."""
 
     def _create_scene(self) -> None:
-        self.sim.create_plane(z_offset=-0.4)
-        self.sim.create_table(length=1.1, width=0.7, height=0.4, x_offset=-0.3)
+        create_room(self.sim)
         self.sim.create_box(
             body_name="object",
             half_extents=np.ones(3) * self.object_size / 2,
@@ -120,11 +125,15 @@ class FlatTargetPush(Push):  # type: ignore[misc]
         self.sim.set_base_pose("object", np.array([*cube, self.object_size / 2]), upright)
 
 
-def build(sim: Simulation, reward: str) -> tuple[Panda, FlatTargetPush]:
+def build(sim: Simulation, reward: str, draw_room: bool) -> tuple[Panda, FlatTargetPush]:
     """Empty the simulation and make robot and task anew, in panda-gym's order."""
     sim.clear()
     robot = Panda(sim, block_gripper=True, base_position=_BASE)
-    return robot, FlatTargetPush(sim, reward_type=reward)
+    task = FlatTargetPush(sim, reward_type=reward)
+    if not draw_room:
+        for name in ("plane", "table"):  # without opacity the CPU renderer skips a body
+            sim.physics_client.changeVisualShape(sim.body(name), -1, rgbaColor=[1, 1, 1, 0])
+    return robot, task
 
 
 def end_effector(sim: Simulation) -> np.ndarray:

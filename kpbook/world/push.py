@@ -12,6 +12,7 @@ Task and physics are panda-gym's; four things differ from its ``PandaPush-v3``:
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -144,6 +145,9 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self._client = self._sim.physics_client
         if renderer == "egl":
             _load_egl(self._client)
+        # Without shadows the room looks the same in every frame: drawn once, then laid behind.
+        self._room_apart = look == "fast" and renderer == "tiny"
+        self._rooms: dict[Camera, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._images: dict[Camera, _Image] = {}
         self._positions: np.ndarray | None = None
         self._rebuild()
@@ -276,8 +280,6 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
 
     def description(self) -> dict[str, Any]:
         """Return everything that shapes this world's bytes, in plain types: a cache key."""
-        import importlib.metadata
-
         import kpbook
 
         return {
@@ -293,7 +295,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             "versions": {
                 "kpbook": kpbook.__version__,
                 "panda-gym": importlib.metadata.version("panda-gym"),
-                "pybullet": str(self._client.getAPIVersion()),
+                "pybullet": importlib.metadata.version("pybullet"),
             },
         }
 
@@ -321,7 +323,9 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             check_choice(name, ("cube", "target"), name="options")
         self._forget()
         self._steps = 0
-        self._robot, self._task = self._panda.build(self._sim, self.reward)
+        self._robot, self._task = self._panda.build(
+            self._sim, self.reward, draw_room=not self._room_apart
+        )
         self._task.np_random = self.np_random
         self._robot.reset()
         self._task.reset()
@@ -354,10 +358,34 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         return self._images[view]
 
     def _draw(self, camera: Camera) -> _Image:
+        rgb, device_depth, bodies = self._shoot(self._client, camera)
+        mask = self._mask(bodies)
+        if self._room_apart:
+            room_rgb, room_depth, room_bodies = self._room(camera)
+            behind = room_depth < device_depth
+            rgb = np.where(behind[..., None], room_rgb, rgb)
+            device_depth = np.where(behind, room_depth, device_depth)
+            bodies = np.where(behind, room_bodies, bodies)
+            mask[behind] = 0
+        depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * device_depth.astype(np.float64))
+        depth_m[bodies < 0] = np.inf
+        return _Image(np.ascontiguousarray(rgb), depth_m, mask)
+
+    def _room(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw floor and table alone, once per camera, in a simulation of their own."""
+        if camera not in self._rooms:
+            empty = self._panda.Simulation("")
+            empty.clear()
+            self._panda.create_room(empty)
+            self._rooms[camera] = self._shoot(empty.physics_client, camera)
+            empty.close()
+        return self._rooms[camera]
+
+    def _shoot(self, gl: Any, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Let pybullet draw: colours ``(H, W, 3)``, device depth and body of each pixel."""
         H, W = camera.image_size
-        gl = self._client
         tiny = self.renderer == "tiny"
-        _, _, rgba, buffer, bodies = gl.getCameraImage(
+        _, _, rgba, depth, bodies = gl.getCameraImage(
             W,
             H,
             _view_matrix(camera),
@@ -366,13 +394,11 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             renderer=gl.ER_TINY_RENDERER if tiny else gl.ER_BULLET_HARDWARE_OPENGL,
             flags=gl.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
         )
-        rgba = _as_array(rgba, np.uint8).reshape(H, W, 4)
-        buffer = _as_array(buffer, np.float32).reshape(H, W)
-        bodies = _as_array(bodies, np.int32).reshape(H, W)
-        device = buffer.astype(np.float64)
-        depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * device)
-        depth_m[bodies < 0] = np.inf
-        return _Image(np.ascontiguousarray(rgba[..., :3]), depth_m, self._mask(bodies))
+        return (
+            _as_array(rgba, np.uint8).reshape(H, W, 4)[..., :3],
+            _as_array(depth, np.float32).reshape(H, W),
+            _as_array(bodies, np.int32).reshape(H, W),
+        )
 
     def _mask(self, bodies: np.ndarray) -> np.ndarray:
         """Turn pybullet's ``body + (link + 1) * 2**24`` into our ids."""

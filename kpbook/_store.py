@@ -1,0 +1,87 @@
+"""Arrays and a description in one compressed file with a checksum; nothing in it can be run.
+
+Three lines of text, then xz::
+
+    kpbook arrays 1
+    <sha256 of everything after this line>
+    {"description": {...}, "arrays": [[name, dtype, shape], ...]}
+    <the arrays' bytes, little-endian, in that order, compressed>
+
+A file that was cut short, changed or made by another program is refused before it is unpacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpbook._checks import complain
+from kpbook._files import write_atomically
+
+_MAGIC = b"kpbook arrays 1\n"
+_ANY_VERSION = b"kpbook arrays "
+_DTYPES = ("|b1", "|u1", "<f4", "<f8", "<i8")
+
+
+def write(
+    path: str | Path,
+    description: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    compression: int,
+) -> Path:
+    """Write arrays and a JSON description to ``path``, whole or not at all.
+
+    The same content gives the same bytes, for one version of liblzma and one level of
+    ``compression``, 0 (quick) to 9 (small).
+    """
+    table, raw = [], []
+    for name, array in arrays.items():
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        table.append([name, little.dtype.str, list(little.shape)])
+        raw.append(little.tobytes())
+    header = {"description": description, "arrays": table}
+    body = (
+        json.dumps(header, sort_keys=True).encode()
+        + b"\n"
+        + lzma.compress(b"".join(raw), preset=compression)
+    )
+    digest = hashlib.sha256(body).hexdigest().encode()
+    return write_atomically(path, _MAGIC + digest + b"\n" + body)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the description and the arrays of a file that :func:`write` made.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else, of another version, cut short or changed.
+    """
+    data = Path(path).read_bytes()
+    name, hint = str(path), "Delete the file and make it again."
+    if not data.startswith(_MAGIC):
+        ours = data.startswith(_ANY_VERSION)
+        got = f"format {data.splitlines()[0].decode(errors='replace')!r}" if ours else "other bytes"
+        raise ValueError(complain(name, got, f"a file that starts {_MAGIC.decode()[:-1]!r}", hint))
+    digest, _, body = data[len(_MAGIC) :].partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        got = f"{len(data)} bytes that do not match their checksum"
+        raise ValueError(complain(name, got, "the file as it was written", hint))
+    line, _, packed = body.partition(b"\n")
+    header = json.loads(line)
+    raw = bytearray(lzma.decompress(packed))  # an array over it may be written to
+    arrays, start = {}, 0
+    for key, dtype, shape in header["arrays"]:
+        if dtype not in _DTYPES:
+            raise ValueError(complain(name, f"dtype {dtype!r}", f"one of {_DTYPES}", hint))
+        count = math.prod(shape)
+        array = np.frombuffer(raw, dtype=dtype, count=count, offset=start).reshape(shape)
+        arrays[key] = array.astype(array.dtype.newbyteorder("="), copy=False)
+        start += array.nbytes
+    return header["description"], arrays
