@@ -260,7 +260,7 @@ def test_no_other_file_spells_out_another_address() -> None:
     url, _ = address.source()
     owner, name = url.removeprefix("https://github.com/").split("/")
     for path in tracked():
-        if path.suffix in {".png", ".xz", ".npz", ".safetensors", ".json"}:
+        if path.suffix in {".png", ".xz", ".kpe", ".npz", ".safetensors", ".json"}:
             continue
         for other in re.findall(rf"([\w.-]+)/{name}\b", path.read_text(encoding="utf-8")):
             assert other in {owner, "~", ".."}, f"{path.name} names {other}/{name}"
