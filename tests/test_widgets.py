@@ -224,6 +224,24 @@ def test_bad_traits_are_refused_with_a_message_that_teaches(
         SoftArgmaxPlayground(**traits)
 
 
+def test_estimates_follow_a_trait_that_python_changes() -> None:
+    figure = SoftArgmaxPlayground(noise=0.0)
+    figure.temperature = 5.0
+    expected = kpbook.soft_argmax(figure.logits(), 5.0).tolist()
+    assert figure.estimates["joint"] == expected
+    assert f"joint x {expected[0]:.2f}" in figure.still()
+
+
+def test_what_the_prompt_says_to_notice_happens() -> None:
+    figure = SoftArgmaxPlayground()
+    figure.blobs = [{**figure.blobs[0], "x": 1.0, "y": -1.0}]
+    figure.background = 0.0
+    assert "corner" in figure.prompt
+    assert "background logit to 0" in figure.prompt
+    assert np.hypot(*figure.estimates["joint"]) < 0.5 * np.hypot(*figure.estimates["truth"])
+    assert figure.estimates["error_cells"]["mode"] < 2
+
+
 def test_wrong_kind_of_trait_is_refused() -> None:
     with pytest.raises(traitlets.TraitError, match="temperature"):
         SoftArgmaxPlayground(temperature="hot")
@@ -234,7 +252,7 @@ def test_still_picture_holds_the_map_and_says_the_estimates_without_script() -> 
     page = figure.still()
     assert "<script" not in page
     for name in ("joint", "separable", "mode"):
-        assert f"{name} estimate x {figure.estimates[name][0]:.2f}" in page
+        assert f"{name} x {figure.estimates[name][0]:.2f}" in page
     png = re.search(r"data:image/png;base64,([\w+/=]+)", page)
     assert png is not None
     pixels = matplotlib.image.imread(BytesIO(base64.b64decode(png[1])))

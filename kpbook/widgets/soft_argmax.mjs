@@ -394,7 +394,7 @@ const STYLE = `
   --ink: #edf1f5; --muted: #aab6c3; --line: #46525f; --surface: #161b22; --accent: #56b4e9;
   --joint: #f0883e; --separable: #2fc79b; --mode: #56b4e9; color-scheme: dark;
 }
-.prompt { margin: 0 0 10px; max-width: 68ch; }
+.prompt { margin: 0 0 10px; max-width: 80ch; text-wrap: pretty; }
 .top { display: grid; gap: 14px; }
 .stage { position: relative; min-width: 0; }
 canvas { display: block; }
@@ -410,16 +410,18 @@ canvas { display: block; }
   opacity: 0.85;
 }
 .handle span {
-  position: absolute; right: -1px; top: -1px; width: 18px; height: 18px; border-radius: 50%;
+  position: absolute; right: -1px; top: -1px; /* outwards: the estimates lie towards the centre */ width: 18px; height: 18px; border-radius: 50%;
   background: var(--ink); color: var(--surface); font: 700 12px/18px system-ui, sans-serif;
   text-align: center; box-shadow: 0 0 0 1.5px var(--surface);
 }
+.handle.left span { right: auto; left: -1px; }
+.handle.low span { top: auto; bottom: -1px; }
 .handle:focus-visible, .handle:focus { outline: none; }
 .handle:focus-visible::before { inset: 3px; border: 3px solid var(--accent); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption, .legend { text-align: left; color: var(--muted); font-size: 13px; }
 caption { padding-bottom: 2px; }
-th, td { padding: 4px 0 4px 8px; text-align: right; font-weight: 400; white-space: nowrap; }
+th, td { padding: 4px 0 4px 6px; text-align: right; font-weight: 400; white-space: nowrap; }
 thead th { color: var(--muted); font-size: 13px; padding-top: 0; padding-bottom: 2px; }
 th:first-child { text-align: left; padding-left: 0; white-space: normal; }
 tbody tr { border-top: 1px solid var(--line); }
@@ -430,9 +432,9 @@ td.error { font-weight: 600; }
 .mark.joint { stroke: var(--joint); fill: var(--joint); }
 .mark.separable { stroke: var(--separable); }
 .mark.mode { stroke: var(--mode); }
-dl { display: grid; grid-template-columns: 1fr auto; gap: 3px 12px; margin: 10px 0 0;
+dl { display: grid; grid-template-columns: 1fr auto; gap: 3px 8px; margin: 10px 0 0;
   padding: 8px 0 0; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-dt { color: var(--muted); margin: 0; }
+dt { color: var(--muted); margin: 0; font-size: 13px; line-height: 20px; }
 dd { margin: 0; text-align: right; }
 .controls { display: grid; gap: 8px 28px; margin-top: 12px; padding-top: 12px;
   border-top: 1px solid var(--line); }
@@ -458,7 +460,7 @@ button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); ou
 .copied { color: var(--muted); }
 .words { margin: 12px 0 0; color: var(--muted); font-size: 13px; max-width: 80ch; }
 @container (min-width: 620px) {
-  .top { grid-template-columns: minmax(0, 1fr) 232px; align-items: start; }
+  .top { grid-template-columns: minmax(0, 1fr) 250px; align-items: start; }
   .controls { grid-template-columns: 1fr 1fr; }
 }
 @media (prefers-reduced-motion: no-preference) {
@@ -486,7 +488,7 @@ function resultTable(cells) {
 function factList(facts) {
   const names = {
     presence: "Presence",
-    spread: "Spread",
+    spread: "Spread, map units",
     near: "Probability near blobs",
     elsewhere: "Probability elsewhere",
   };
@@ -806,6 +808,8 @@ class SoftArgmaxView {
       if (!blob) return;
       const [px, py] = toCanvas([blob.x, blob.y], this.plan, H, W);
       handle.style.transform = `translate(${px}px, ${py}px)`;
+      handle.classList.toggle("left", blob.x < 0);
+      handle.classList.toggle("low", blob.y > 0);
       handle.setAttribute("aria-valuenow", blob.x);
       const place = `x ${formatNumber(blob.x)}, y ${formatNumber(blob.y)}`;
       handle.setAttribute("aria-valuetext", place);

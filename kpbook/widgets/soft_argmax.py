@@ -22,11 +22,11 @@ from kpbook.widgets._base import front_end
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
-    "Notice: the joint estimate leaves the blob for the centre of the map, "
-    "although the mode stays where it is."
+    "Notice: the joint estimate leaves the blob for the centre of the map; the mode stays."
 )
 _COLOURS = {"mode": "#0072b2", "separable": "#00805f", "joint": "#d55e00"}
 _NEAR = 3  # a cell belongs to a blob up to this many standard deviations
+_INPUTS = ("blobs", "temperature", "background", "noise", "shift", "relu", "seed", "sigma", "size")
 #: Range of each number; the sliders of ``soft_argmax.mjs`` end there too.
 LIMITS = {
     "height": (-10.0, 12.0),
@@ -85,8 +85,8 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
         self.still_id = self.model_id
-        if "estimates" not in traits:
-            self.estimates = self.read_out()
+        self.estimates = self.read_out()
+        self.observe(self._read_out_again, list(_INPUTS))
 
     def logits(self) -> Tensor:
         """Return the map that the figure shows, ``(H, W)``, float64.
@@ -124,6 +124,10 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
             "spread": float(heatmaps.spread(heatmap)),
             "mass": self._mass(heatmap.numpy()),
         }
+
+    def _read_out_again(self, _change: Any) -> None:
+        # A reader's gesture brings its estimates along; a change made in Python does not.
+        self.estimates = self.read_out()
 
     def _offsets(self, blob: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Cells from a blob's centre to each row ``(H, 1)`` and to each column ``(1, W)``."""
@@ -193,9 +197,9 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
         e = self.estimates
         words = (
             "A still picture of a live figure that needs JavaScript: the probability of each "
-            f"cell of a {H} x {W} map at temperature {self.temperature:g}. "
+            f"cell of a {H} x {W} map at temperature {self.temperature:g}. Estimates: "
             + ", ".join(
-                f"{name} estimate x {e[name][0]:.2f}, y {e[name][1]:.2f}"
+                f"{name} x {e[name][0]:.2f}, y {e[name][1]:.2f}"
                 f" ({e['error_cells'][name]:.1f} cells from blob 1)"
                 for name in ("joint", "separable", "mode")
             )
