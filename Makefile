@@ -44,7 +44,8 @@ test: setup $(NODE_READY) ## Prove it: lint, types, tests, notebooks, site, brow
 check: setup ## The quick part of it, before every push (under a minute)
 	@"$(BIN)/python" tests/parts.py lint types quick
 
-fix: setup ## Format and repair what ruff can
+fix: setup ## Format, repair what ruff can, strip outputs from the chapters
+	"$(BIN)/python" book/_ext/notebooks.py
 	"$(BIN)/ruff" format .
 	"$(BIN)/ruff" check --fix .
 

@@ -25,6 +25,7 @@ from packaging.version import Version
 ROOT = conftest.ROOT
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import address  # noqa: E402 - lives beside the Sphinx extension
+import notebooks as hygiene  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -202,14 +203,40 @@ def test_notebook_holds_text_outputs_only_where_nbval_compares_them(path: Path) 
     assert "widgets" not in notebook["metadata"], "stored widget state: clear all outputs"
     for cell in code_cells(notebook):
         first = "".join(cell["source"])[:80]
-        assert cell["execution_count"] is None, f"execution count in the cell {first!r}"
         checked = "NBVAL_CHECK_OUTPUT" in "".join(cell["source"]) or "nbval-check-output" in cell[
             "metadata"
         ].get("tags", [])
         assert checked or not cell["outputs"], f"stored output of the cell {first!r}"
+        ran = cell["execution_count"] is not None  # nbval asks for a number where it compares
+        assert ran == bool(cell["outputs"]), f"execution count of the cell {first!r}"
         for output in cell["outputs"]:
             kinds = set(output.get("data", {"text/plain": ""}))
             assert kinds <= {"text/plain"}, f"{kinds} stored in the cell {first!r}"
+
+
+@notebooks
+def test_notebook_is_as_make_fix_leaves_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(hygiene.cleaned(text)) == json.loads(text), "run `make fix`"
+
+
+def test_cleaning_keeps_only_the_text_that_nbval_compares() -> None:
+    def cell(source: str, output: dict[str, Any]) -> dict[str, Any]:
+        base = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 7}
+        return base | {"source": [source], "outputs": [output]}
+
+    text = {"output_type": "stream", "name": "stdout", "text": ["1"]}
+    picture = {"output_type": "display_data", "data": {"image/png": "", "text/plain": ""}}
+    cells = [
+        cell("# NBVAL_CHECK_OUTPUT", text),
+        cell("print(1)", text),
+        cell("# NBVAL_CHECK_OUTPUT", picture),
+    ]
+    before = {"cells": cells, "metadata": {"widgets": {}, "kernelspec": {"name": "python3"}}}
+    after = json.loads(hygiene.cleaned(json.dumps(before)))
+    assert [len(c["outputs"]) for c in after["cells"]] == [1, 0, 0]
+    assert [c["execution_count"] for c in after["cells"]] == [1, None, None]
+    assert "widgets" not in after["metadata"]
 
 
 @notebooks

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.site, pytest.mark.slow]
 AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = ROOT / "_build" / "screenshots"
 PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
 
 
 def toc_pages() -> list[str]:
@@ -83,22 +84,6 @@ def faulty_figures(page: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", EVERY_PAGE)
-def test_page_is_whole_quiet_self_contained_and_accessible(
-    visit: Visit, name: str, scheme: str
-) -> None:
-    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page = visit.open(f"{name}.html")
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    assert page.locator("main h1:visible").count() == 1
-    assert set_formulas(page) == []
-    screenshot(page, name, scheme)
-    assert faulty_figures(page) == []
-    assert violations(page) == []
-    visit.check()
-
-
 # Elements whose right edge is outside the window, unless they sit in a box that scrolls.
 STICKING_OUT = """() => [...document.querySelectorAll(".bd-article-container *")]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
@@ -111,14 +96,34 @@ STICKING_OUT = """() => [...document.querySelectorAll(".bd-article-container *")
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
-def test_nothing_sticks_out_on_a_phone(visit: Visit, name: str) -> None:
-    visit.page.set_viewport_size(PHONE)
+def test_page_is_whole_quiet_self_contained_and_accessible(visit: Visit, name: str) -> None:
+    visit.page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page = visit.open(f"{name}.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator("main h1:visible").count() == 1
+    assert set_formulas(page) == []
+    screenshot(page, name, "light")
+    assert faulty_figures(page) == []
+    assert violations(page) == []
+    visit.check()
+
+
+@pytest.mark.parametrize("name", EVERY_PAGE)
+def test_page_works_on_a_phone_and_in_the_dark(visit: Visit, name: str) -> None:
+    visit.page.set_viewport_size(PHONE)
+    visit.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    page = visit.open(f"{name}.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     set_formulas(page)
     screenshot(page, name, "phone")
     assert page.evaluate(STICKING_OUT) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert violations(page) == []
+
+    page.set_viewport_size(DESKTOP)  # the same page, to save a visit
+    screenshot(page, name, "dark")
+    assert violations(page) == []
+    visit.check()
 
 
 def test_search_finds_a_word_and_leads_to_it(visit: Visit) -> None:

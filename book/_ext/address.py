@@ -22,13 +22,15 @@ if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    folder = os.path.expanduser("~/kpbook-{tag}")
+    tag = "{tag}"
+    url = "{url}"
+    folder = os.path.expanduser(f"~/kpbook-{{tag}}")
     if not os.path.isdir(folder):
-        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{tag}"]
-        subprocess.run([*clone, "{url}", folder], check=True)
-        install = [sys.executable, "-m", "pip", "install", "--quiet", folder + "[widgets]"]
+        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", tag, url, folder]
+        subprocess.run(clone, check=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", f"{{folder}}[widgets]"]
         subprocess.run(install, check=True)
-    os.chdir(folder + "/book")
+    os.chdir(f"{{folder}}/book")
 """
 COLAB_TAGS = ["colab", "remove-cell"]
 

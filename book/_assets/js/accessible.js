@@ -23,8 +23,16 @@ document.addEventListener("DOMContentLoaded", () => {
   home?.setAttribute("role", "navigation");
   home?.setAttribute("aria-label", "Home");
 
-  // What can be scrolled sideways must be reachable from the keyboard.
-  for (const box of document.querySelectorAll(".pst-scrollable-table-container, div.math, .kp-scroll")) {
-    if (box.scrollWidth > box.clientWidth && !box.hasAttribute("tabindex")) box.tabIndex = 0;
-  }
+  // What can be scrolled sideways must be reachable from the keyboard; formulas are wide on phones.
+  const boxes = ".pst-scrollable-table-container, div.math, mjx-container, .cell_output pre, .output";
+  const reach = () => {
+    for (const box of document.querySelectorAll(boxes)) {
+      if (box.scrollWidth > box.clientWidth && box.tabIndex < 0) box.tabIndex = 0;
+    }
+  };
+  addEventListener("resize", reach);
+  addEventListener("load", () => {
+    reach();
+    window.MathJax?.startup?.promise?.then(reach);
+  });
 });
