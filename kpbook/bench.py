@@ -84,7 +84,7 @@ def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
     def both(f: Callable[[Tensor], Tensor]) -> None:
         tracked.grad = None
         out = f(tracked)
-        out.backward(torch.ones_like(out))  # type: ignore[no-untyped-call]
+        out.backward(torch.ones_like(out))
 
     threads = torch.get_num_threads()
     if device == "cpu":
