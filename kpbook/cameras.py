@@ -252,7 +252,7 @@ def _matrix(x: Any, n: int, *, name: str) -> np.ndarray:
 
 
 def _points(x: Any, n: int, *, name: str, hint: str) -> np.ndarray:
-    points = np.asarray(x, dtype=np.float64)
+    points = np.array(x, dtype=np.float64)  # a copy: torch, in the check, warns of read-only arrays
     if points.ndim == 0 or points.shape[-1] != n:
         raise ValueError(complain(name, f"shape {points.shape}", f"(..., {n})", hint))
     check_finite(points, name=name)
@@ -260,7 +260,7 @@ def _points(x: Any, n: int, *, name: str, hint: str) -> np.ndarray:
 
 
 def _vector(x: Any, *, name: str) -> np.ndarray:
-    vector = np.asarray(x, dtype=np.float64)
+    vector = np.array(x, dtype=np.float64)
     check_shape(vector, "3", name=name, hint="Metres, order (x, y, z).")
     check_finite(vector, name=name)
     return vector
