@@ -756,7 +756,7 @@ class SoftArgmaxView {
 
   newNoise() {
     const { seed, noise } = this.state();
-    this.set({ seed: seed + 1, noise: noise > 0 ? noise : 0.5 });
+    this.set({ seed: (seed + 1) % 2 ** 32, noise: noise > 0 ? noise : 0.5 });
     this.save.flush();
   }
 

@@ -22,7 +22,7 @@ from kpbook.widgets._base import front_end
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
-    "Notice: the joint estimate leaves the blob for the centre of the map; the mode stays."
+    "Notice: the joint estimate leaves the blob, towards the centre; the mode stays."
 )
 _COLOURS = {"mode": "#0072b2", "separable": "#00805f", "joint": "#d55e00"}
 _NEAR = 3  # a cell belongs to a blob up to this many standard deviations
@@ -168,7 +168,9 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
 
     @traitlets.validate("seed")
     def _check_seed(self, proposal: Any) -> int:
-        return check_integer(proposal["value"], name="seed", minimum=0) % 2**32
+        seed = check_integer(proposal["value"], name="seed", minimum=0)
+        check_range(seed, 0, 2**32 - 1, name="seed", hint="The noise has 32 bits of state.")
+        return seed
 
     @traitlets.validate("size")
     def _check_size(self, proposal: Any) -> list[int]:

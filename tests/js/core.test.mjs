@@ -77,6 +77,7 @@ test("a hash is read back only by the figure that it names", () => {
   const hash = core.encodeHash("fig", { a: "1,2", b: 3 });
   assert.deepEqual(core.decodeHash("fig", hash), { a: "1,2", b: "3" });
   assert.equal(core.decodeHash("fig-2", hash), null);
+  assert.equal(core.decodeHash("fig", "#fig-2?a=1"), null);
   assert.equal(core.decodeHash("fig", "#a-heading"), null);
 });
 
