@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
                 + (f" --device {options.device}" if suffix else ""),
                 results=rows,
                 seconds=seconds,
-                device=runs.describe_device(kwargs.get("device", "cpu")),
+                device=runs.describe_device(kwargs.get("device", "cpu"), threads=1),
                 versions=runs.describe_versions(*_packages(name)),
             )
             print(f"recorded in {record.save(options.out)}")

@@ -18,6 +18,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from kpbook._checks import check_shape, complain
 from kpbook.grid import to_pixels
@@ -326,31 +328,32 @@ def _draw_panel(
     ax.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5), title=title)
     for n, z in enumerate(marks.values()):
         column, row = to_pixels(z[m].astype(np.float64), size)
-        ax.scatter(
+        # Hollow, with a white rim: what lies under the marker stays visible.
+        ax.plot(
             [column],
             [row],
-            s=42,
-            marker=_MARKERS[n % 6],
-            color=PALETTE[(n + 1) % 6],
-            edgecolors="white",
-            linewidths=1.2,
+            path_effects=[withStroke(linewidth=3.5, foreground="white")],
+            **_marker(n),
         )
 
 
 def _legend(figure: Figure, marks: Mapping[str, np.ndarray], theme: str) -> None:
     if not marks:
         return
+    rim = [withStroke(linewidth=3.5, foreground="white")] if theme == "dark" else []
     handles = [
-        mpl.lines.Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=_MARKERS[n % 6],
-            color=PALETTE[(n + 1) % 6],
-            label=name,
-            markeredgecolor=_HALO[theme],
-            markersize=7,
-        )
-        for n, name in enumerate(marks)
+        Line2D([], [], label=name, path_effects=rim, **_marker(n)) for n, name in enumerate(marks)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+
+
+def _marker(n: int) -> dict[str, Any]:
+    """How the ``n``-th kind of point looks: shape and colour both tell it apart."""
+    return {
+        "linestyle": "",
+        "marker": ("o", "x", "s", "+", "D", "^")[n % 6],
+        "markersize": 8,
+        "markerfacecolor": "none",
+        "markeredgecolor": PALETTE[(n + 1) % 6],
+        "markeredgewidth": 1.8,
+    }

@@ -139,11 +139,11 @@ def table(
     return Table(list(rows), names, caption)
 
 
-def describe_device(device: str = "cpu") -> str:
-    """Name the processor and its threads, or the GPU."""
+def describe_device(device: str = "cpu", threads: int | None = None) -> str:
+    """Name the processor and its threads (torch's number without it), or the GPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     return f"CPU {_processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
 

@@ -1,0 +1,43 @@
+"""Reading chapters as tests do: cells by tag, exercise solutions, and code in a fresh namespace."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+
+
+def cells(chapter: str) -> list[dict[str, Any]]:
+    """All cells of ``book/<chapter>.ipynb``, each source as one text."""
+    content = json.loads((BOOK / f"{chapter}.ipynb").read_text(encoding="utf-8"))
+    return [{**cell, "source": "".join(cell["source"])} for cell in content["cells"]]
+
+
+def code_with_tag(chapter: str, *tags: str) -> list[str]:
+    """Sources of the code cells that carry one of ``tags``, in order."""
+    return [
+        cell["source"]
+        for cell in cells(chapter)
+        if cell["cell_type"] == "code" and set(tags) & set(cell["metadata"].get("tags", []))
+    ]
+
+
+def namespace(chapter: str, *tags: str, **given: Any) -> dict[str, Any]:
+    """Run the cells with one of ``tags`` in a fresh namespace and return it."""
+    scope = dict(given)
+    for source in code_with_tag(chapter, *tags):
+        exec(compile(source, chapter, "exec"), scope)
+    return scope
+
+
+def solutions(chapter: str) -> dict[str, str]:
+    """Function name -> source of the solution that the chapter's drop-down shows."""
+    found = {}
+    for cell in cells(chapter):
+        for block in re.findall(r"```python\n(.*?)```", cell["source"], flags=re.DOTALL):
+            for name in re.findall(r"^def (\w+)", block, flags=re.MULTILINE):
+                found[name] = block
+    return found
