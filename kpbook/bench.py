@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m kpbook.bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(BENCHES)}; all without it")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; only soft_argmax uses it")
-    parser.add_argument("--out", type=Path, help="folder for run records; none without it")
+    parser.add_argument("--out", type=Path, default=_results(), help="folder for run records")
     options = parser.parse_args(arguments)
     for name in options.names or BENCHES:
         check_choice(name, BENCHES, name="benchmark")
@@ -171,18 +171,22 @@ def main(arguments: list[str] | None = None) -> None:
         rows = BENCHES[name](**kwargs)
         seconds = time.perf_counter() - start
         print(f"\n{name}\n{runs.table(rows)}")
-        if options.out:
-            suffix = "-gpu" if kwargs.get("device", "cpu") != "cpu" else ""
-            record = runs.RunRecord(
-                name=f"bench-{name.replace('_', '-')}{suffix}",
-                command=f"python -m kpbook.bench {name}"
-                + (f" --device {options.device}" if suffix else ""),
-                results=rows,
-                seconds=seconds,
-                device=runs.describe_device(kwargs.get("device", "cpu"), threads=1),
-                versions=runs.describe_versions(*_packages(name)),
-            )
-            print(f"recorded in {record.save(options.out)}")
+        device = kwargs.get("device", "cpu")
+        record = runs.RunRecord(
+            name=f"bench-{name.replace('_', '-')}{'' if device == 'cpu' else '-gpu'}",
+            command=f"python -m kpbook.bench {name}"
+            + ("" if device == "cpu" else f" --device {device}"),
+            results=rows,
+            seconds=seconds,
+            device=runs.describe_device(device, threads=1),
+            versions=runs.describe_versions(*_packages(name)),
+        )
+        print(f"recorded in {record.save(options.out)}")
+
+
+def _results() -> Path:
+    """The folder that the book reads, seen from the checkout, or one of the caller's own."""
+    return Path("book/results") if Path("book").is_dir() else Path("results")
 
 
 def _packages(name: str) -> tuple[str, ...]:
