@@ -44,6 +44,8 @@ def write(
     table, raw = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        if little.dtype.str not in _DTYPES:
+            raise TypeError(complain(name, f"dtype {array.dtype}", f"one of {_DTYPES}"))
         table.append([name, little.dtype.str, list(little.shape)])
         raw.append(little.tobytes())
     header = {"description": description, "arrays": table}

@@ -1,0 +1,618 @@
+"""Recording, splitting, drawing, storing: on a toy world, and on PandaPush where it matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import time
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from toy_world import ToyWorld, drift, walk
+
+from kpbook import _store
+from kpbook.episodes import Episodes, record
+from kpbook.grid import from_pixels
+from kpbook.images import to_float
+
+ARRAYS = ("images", "truth", "visible", "actions", "rewards", "terminated", "seeds", "positions")
+
+
+def toy(episodes=7, steps=5, views=1, **options) -> Episodes:
+    options = {"policy": "walk", "progress": False, **options}
+    return record(ToyWorld(views), episodes=episodes, steps=steps, **options)
+
+
+def assert_same(a: Episodes, b: Episodes) -> None:
+    for name in ARRAYS:
+        left, right = getattr(a, name), getattr(b, name)
+        assert left.dtype == right.dtype, name
+        np.testing.assert_array_equal(left, right, err_msg=name)
+    for name in ("policies", "objects", "views", "cameras", "look", "origin"):
+        assert getattr(a, name) == getattr(b, name), name
+
+
+# -- recording ---------------------------------------------------------------------------------
+
+
+def test_arrays_have_the_promised_shapes_and_types():
+    """E, T, V, H, W, K, A = 7, 5, 3, 3, 5, 2, 2"""
+    e = toy(views=3)
+    shapes = {name: (getattr(e, name).shape, getattr(e, name).dtype.name) for name in ARRAYS}
+    assert shapes == {
+        "images": ((7, 5, 3, 3, 5, 3), "uint8"),
+        "truth": ((7, 5, 3, 2, 2), "float64"),
+        "visible": ((7, 5, 3, 2), "bool"),
+        "actions": ((7, 5, 2), "float32"),
+        "rewards": ((7, 5), "float32"),
+        "terminated": ((7, 5), "bool"),
+        "seeds": ((7,), "int64"),
+        "positions": ((7, 5, 2, 3), "float64"),
+    }
+    assert (len(e), e.image_size, e.views) == (7, (3, 5), ("v0", "v1", "v2"))
+    assert (e.objects, e.look) == (("dot", "corner"), "toy")
+    assert e.cameras == tuple(ToyWorld(3).cameras.values())
+
+
+def test_frames_are_those_after_each_step_and_an_episode_goes_on_after_the_goal():
+    e = toy(views=2)
+    np.testing.assert_array_equal(
+        e.images[:, :, :, 0, 0, 1], [[[1] * 2, [2] * 2, [3] * 2, [4] * 2, [5] * 2]] * 7
+    )
+    np.testing.assert_array_equal(e.images[:, :, :, 0, 0, 2], [[[0, 1]] * 5] * 7)
+    np.testing.assert_array_equal(e.terminated[0], [False, False, False, True, True])
+    np.testing.assert_array_equal(e.rewards[0], [-1, -2, -3, -4, -5])
+
+
+def test_the_action_belongs_to_the_frame_that_it_led_to():
+    e = toy()
+    np.testing.assert_allclose(
+        np.diff(e.truth[:, :, 0, 0], axis=1), 0.1 * e.actions[:, 1:], atol=1e-7
+    )
+
+
+def test_an_episode_depends_on_seed_and_index_alone():
+    e = toy(episodes=6, seed=3)
+    assert_same(toy(episodes=6, seed=3), e)
+    np.testing.assert_array_equal(toy(episodes=2, seed=3).images, e.images[:2])
+    assert not np.intersect1d(e.seeds, toy(episodes=6, seed=4).seeds).size
+    assert len(set(e.seeds.tolist())) == 6
+
+
+def test_an_episode_can_be_played_again_from_its_seed_alone():
+    e, world = toy(), ToyWorld()
+    for one in e:
+        start = int(one.seeds[0])
+        world.reset(seed=start)
+        act = walk(world, np.random.default_rng([start, 1]))
+        for t in range(5):
+            world.step(act({}))
+            np.testing.assert_array_equal(world.frame("v0"), one.images[0, t, 0])
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_does_not_change_a_byte():
+    options = {"views": 2, "policy": ["walk", drift]}
+    assert_same(toy(workers=3, **options), toy(**options))
+
+
+@pytest.mark.slow
+@pytest.mark.world
+def test_pandapush_is_the_same_from_one_process_and_from_two():
+    """With pushes, whose contacts show any state left over from the episode before."""
+    from kpbook.world import PushWorld
+
+    options = {"episodes": 5, "steps": 12, "policy": ["push", "random_walk"], "progress": False}
+    world = PushWorld(image_size=24, camera=["paper", "top"])
+    one = record(world, **options)
+    assert_same(record(world, workers=2, **options), one)
+    moved = np.ptp(one.positions[:, :, 0, :2], axis=1).max(axis=-1)
+    assert moved[::2].min() > 0.01
+    world.close()
+
+
+def test_several_policies_take_turns():
+    e = toy(policy=("walk", "stay", drift))
+    assert e.policies == ("walk", "stay", "drift", "walk", "stay", "drift", "walk")
+    np.testing.assert_array_equal(e.actions[1], 0)
+    np.testing.assert_array_equal(e.actions[2], 1)
+    assert (e.actions[3] != 0).all()
+
+
+def test_progress_is_shown_only_if_asked(capsys):
+    toy(progress=False)
+    assert capsys.readouterr().err == ""
+    toy(progress=True)
+    assert "7/7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"episodes": 0}, ValueError, "episodes: got 0, expected at least 1"),
+        ({"episodes": 2.5}, TypeError, "episodes: got 2.5, expected a whole number"),
+        ({"steps": 0}, ValueError, "steps: got 0, expected at least 1"),
+        ({"workers": 0}, ValueError, "workers: got 0, expected at least 1"),
+        ({"seed": -1}, ValueError, "seed: got -1, expected at least 0"),
+        ({"policy": "wlak"}, ValueError, "policy: got 'wlak', expected one of.*mean 'walk'"),
+        ({"policy": ["walk", "x"]}, ValueError, "policy: got 'x'"),
+        ({"policy": []}, ValueError, "policy: got an empty list"),
+        ({"policy": [3]}, TypeError, "policy: got 3, expected a name or"),
+        ({"policy": lambda w, r: None, "workers": 2}, ValueError, "workers: .*top level of a mod"),
+        ({"policy": drift, "cache": "somewhere"}, ValueError, "cache: .*policies by name"),
+    ],
+)
+def test_wrong_requests_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        toy(**options)
+
+
+def test_truth_that_is_nan_is_an_error_and_says_why():
+    with pytest.raises(ValueError, match=r"truth: got .* NaN.*behind the camera"):
+        record(ToyWorld(nan=True), episodes=2, policy="walk", progress=False)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_reported():
+    """A policy that ends its process, as running out of memory would."""
+    with pytest.raises(RuntimeError, match=r"workers: got a worker that died.*workers=1"):
+        toy(episodes=1, workers=2, policy=_fatal)
+
+
+def _fatal(world, rng):
+    os._exit(3)
+
+
+# -- cache -------------------------------------------------------------------------------------
+
+
+def cached(folder, world=None, **options):
+    world = world or ToyWorld()
+    options = {"episodes": 4, "steps": 3, "policy": "walk", "progress": False, **options}
+    return record(world, cache=folder, **options), world.resets
+
+
+def test_a_second_recording_with_the_same_settings_is_read(tmp_path):
+    first, resets = cached(tmp_path)
+    again, no_resets = cached(tmp_path)
+    assert (resets, no_resets) == (4, 0)
+    assert_same(first, again)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".kpe"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"episodes": 3}, {"steps": 2}, {"seed": 1}, {"policy": "stay"}, {"world": ToyWorld(2)}],
+    ids=str,
+)
+def test_any_other_setting_is_recorded_for_itself(tmp_path, other):
+    cached(tmp_path)
+    assert cached(tmp_path, **other)[1] > 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def spoil(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "one bit flipped":
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    elif how == "header changed":
+        path.write_bytes(data.replace(b'"toy"', b'"tox"', 1))
+    elif how == "foreign":
+        path.write_bytes(b"\x89PNG and so on")
+    elif how == "old version":
+        path.write_bytes(data.replace(b"kpbook arrays 1", b"kpbook arrays 0", 1))
+    elif how == "other settings":
+        cached(path.parent, seed=99)
+        (other,) = set(path.parent.iterdir()) - {path}
+        other.replace(path)
+    elif how == "other kind":
+        _store.write(path, {"kind": "weights"}, {"a": np.zeros(3)}, 1)
+
+
+BROKEN = ["truncated", "empty", "one bit flipped", "header changed", "foreign", "old version"]
+
+
+@pytest.mark.parametrize("how", [*BROKEN, "other settings", "other kind"])
+def test_a_broken_cache_is_noticed_reported_once_and_recorded_anew(tmp_path, how):
+    good, _ = cached(tmp_path)
+    (path,) = tmp_path.iterdir()
+    spoil(path, how)
+    with pytest.warns(UserWarning, match=r"got .*expected .*It is recorded anew\.") as seen:
+        again, resets = cached(tmp_path)
+    assert len(seen) == 1
+    assert path.name in str(seen[0].message)
+    assert resets == 4
+    assert_same(again, good)
+    assert cached(tmp_path)[1] == 0  # and the new file is good
+
+
+@pytest.mark.parametrize("how", [*BROKEN, "other kind"])
+def test_loading_a_broken_file_is_an_error(tmp_path, how):
+    cached(tmp_path)
+    (path,) = tmp_path.iterdir()
+    spoil(path, how)
+    with pytest.raises(ValueError, match=rf"{path.name}: got .*expected"):
+        Episodes.load(path)
+
+
+def test_an_interrupted_recording_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        cached(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.world
+def test_pandapushs_cache_key_holds_all_that_shapes_the_bytes():
+    from kpbook.world import PushWorld
+
+    base = {"image_size": 16, "camera": "paper", "look": "fast"}
+    changes = [{}, {"image_size": 17}, {"camera": "top"}, {"look": "full"}, {"reward": "dense"}]
+    keys = []
+    for change in changes:
+        world = PushWorld(**{**base, **change})
+        keys.append(json.dumps(world.description(), sort_keys=True))
+        world.close()
+    assert len(set(keys)) == len(changes)
+    found = json.loads(keys[0])
+    assert found["renderer"] == "tiny"
+    assert set(found["versions"]) == {"kpbook", "panda-gym", "pybullet"}
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def test_saving_and_loading_keeps_everything_and_the_same_content_gives_the_same_bytes(tmp_path):
+    e = toy(views=2, policy=["walk", "stay"])
+    e.save(tmp_path / "a.kpe")
+    toy(views=2, policy=["walk", "stay"]).save(tmp_path / "b.kpe")
+    assert_same(Episodes.load(tmp_path / "a.kpe"), e)
+    assert (tmp_path / "a.kpe").read_bytes() == (tmp_path / "b.kpe").read_bytes()
+
+
+def test_what_was_loaded_can_be_changed(tmp_path):
+    e = Episodes.load(toy().save(tmp_path / "a.kpe"))
+    e.images[0] = 0
+    to_float(e.images)
+
+
+def test_nothing_in_a_file_is_a_pickle(tmp_path):
+    """catches: np.save with allow_pickle; an array of objects is refused, not pickled"""
+    with pytest.raises(TypeError, match="x: got dtype object"):
+        _store.write(tmp_path / "a", {}, {"x": np.array([{}], dtype=object)}, 1)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(toy().save(tmp_path / "b").read_bytes())
+
+
+def test_a_missing_file_is_a_file_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Episodes.load(tmp_path / "none.kpe")
+
+
+# -- the sample --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sample() -> Episodes:
+    return Episodes.sample()
+
+
+def test_the_sample_is_what_the_course_promises_of_it(sample):
+    assert len(sample) >= 300
+    assert sample.images.shape[1:] == (20, 1, 64, 64, 3)
+    assert sample.objects == ("cube", "target", "end_effector")
+    assert (sample.views, sample.look) == (("paper",), "fast")
+    assert np.mean([p == "push" for p in sample.policies]) == pytest.approx(1 / 3, abs=0.01)
+    file = Path(_store.__file__).parent / "data" / "push_sample.kpe"
+    assert file.stat().st_size <= 2_000_000
+
+
+def test_the_sample_loads_in_less_than_a_second_and_a_half():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        Episodes.sample()
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5
+
+
+def test_the_samples_truth_is_the_projection_of_its_positions(sample):
+    points, _ = sample.cameras[0].project(sample.positions)
+    np.testing.assert_allclose(points, sample.truth[:, :, 0], atol=1e-12)
+
+
+def test_the_samples_visible_cubes_are_green_at_the_truth_and_its_hidden_ones_are_not(sample):
+    """Ties pictures to truth with no simulator; catches: swapped or flipped axes, late frames"""
+    flat = sample.flat()
+    for k, channel in ((0, 1), (1, 2)):
+        x, y = np.floor(sample.truth_px[:, :, 0].reshape(-1, 3, 2)[:, k] + 0.5).astype(int).T
+        x, y = x.clip(0, 63), y.clip(0, 63)
+        colour = flat.images[np.arange(len(flat.images)), y, x].astype(int)
+        others = np.delete(colour, channel, axis=1).max(axis=1)
+        coloured = colour[:, channel] > 1.3 * others + 10
+        assert coloured[flat.visible[:, k]].mean() > 0.98
+        assert coloured[~flat.visible[:, k]].mean() < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.world
+def test_the_documented_command_makes_the_sample_again(sample):
+    """The first episodes; floats may differ in their last bits on another processor."""
+    from kpbook.world.sample import make
+
+    again = make(episodes=4)
+    np.testing.assert_array_equal(again.seeds, sample.seeds[:4])
+    np.testing.assert_allclose(again.actions[:, 0], sample.actions[:4, 0], atol=1e-5)
+    np.testing.assert_allclose(again.truth[:2], sample.truth[:2], atol=1e-3)
+    assert (again.images[:2] == sample.images[:2]).mean() > 0.999
+
+
+# -- selection ---------------------------------------------------------------------------------
+
+
+def test_selecting_keeps_every_array_and_name_in_step():
+    e = toy(policy=["walk", "stay", drift])
+    for key, rows in [(3, [3]), (-1, [6]), (slice(1, 6, 2), [1, 3, 5]), ([4, 0], [4, 0])]:
+        part = e[key]
+        for name in ARRAYS:
+            np.testing.assert_array_equal(getattr(part, name), getattr(e, name)[rows])
+        assert part.policies == tuple(e.policies[i] for i in rows)
+    mask = np.array(e.policies) == "stay"
+    assert e[mask].policies == ("stay", "stay")
+    assert [int(one.seeds[0]) for one in e] == e.seeds.tolist()
+
+
+def test_selecting_nothing_or_too_far_is_an_error():
+    e = toy()
+    for key in (slice(3, 3), [], np.zeros(7, dtype=bool)):
+        with pytest.raises(ValueError, match=r"episodes: got .*selects no episode"):
+            e[key]
+    with pytest.raises(IndexError):
+        e[7]
+
+
+@given(st.integers(2, 40), st.integers(0, 5), st.lists(st.floats(0.05, 1), min_size=1, max_size=4))
+def test_a_split_deals_whole_episodes_to_disjoint_parts(E, seed, shares):
+    e = Episodes.from_frames(np.arange(E * 2 * 3, dtype=np.uint8).reshape(E, 2, 1, 1, 3))
+    shares = [s / sum(shares) for s in shares]
+    try:
+        parts = e.split(shares, seed=seed)
+    except ValueError as error:
+        assert "at least one episode each" in str(error)  # noqa: PT017 - both outcomes are legal
+        return
+    members = [{one.images.tobytes() for one in part} for part in parts]
+    assert all(not a & b for a, b in combinations(members, 2))
+    assert sum(len(part) for part in parts) == E == len(set.union(*members))
+    for part, share in zip(parts, shares, strict=True):
+        assert abs(len(part) - share * E) <= 1
+
+
+def test_a_split_by_counts_is_exact_and_random_by_seed():
+    e = toy(episodes=20)
+    train, test = e.split((12, 5), seed=1)
+    assert (len(train), len(test)) == (12, 5)
+    same, _ = e.split((12, 5), seed=1)
+    np.testing.assert_array_equal(train.seeds, same.seeds)
+    other, _ = e.split((12, 5), seed=2)
+    assert not np.array_equal(train.seeds, other.seeds)
+    assert not np.array_equal(train.seeds, e.seeds[:12])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((0.5, 0.6), "parts: got .*add up to at most 1"),
+        ((4, 4), "parts: got .*counts up to 7 in all"),
+        ((), "parts: got"),
+        ((0.9, -0.1), "positive shares"),
+        ((0.99, 0.01), "parts: got .*leaves a part empty.*never cuts an episode"),
+    ],
+)
+def test_an_impossible_split_is_named(parts, message):
+    with pytest.raises(ValueError, match=message):
+        toy().split(parts)
+
+
+def test_one_episode_cannot_be_split():
+    with pytest.raises(ValueError, match=r"of 1 episode\(s\).*never cuts an episode"):
+        toy(episodes=1).split((0.5, 0.5))
+
+
+# -- batches -----------------------------------------------------------------------------------
+
+
+def origin(batch: torch.Tensor) -> np.ndarray:
+    """(seed mod 251, step, view) painted into each toy picture, (..., 3)."""
+    return (batch[..., :, 0, 0] * 255).round().long().numpy()
+
+
+def test_batches_are_floats_colour_first_in_0_1(rng):
+    e = toy(views=2)
+    frames = e.frames(11, rng)
+    assert (frames.shape, frames.dtype) == ((11, 3, 3, 5), torch.float32)
+    assert 0 <= frames.min() < 0.2 < 0.8 < frames.max() <= 1
+    assert e.snippets(3, 11, rng).shape == (11, 3, 3, 3, 5)
+    assert [b.shape for b in e.pairs(2, 11, rng)] == [(11, 3, 3, 5)] * 2
+    assert e.frames(11, rng, view=None).shape == (11, 2, 3, 3, 5)
+    assert e.snippets(3, 11, rng, view=None).shape == (11, 3, 2, 3, 3, 5)
+
+
+def test_every_frame_is_equally_likely(rng):
+    e = toy()
+    seen = origin(e.frames(7000, rng))
+    counts = np.unique(seen, axis=0, return_counts=True)[1]
+    assert len(counts) == 35
+    assert counts.min() > 140
+    assert counts.max() < 270  # 200 each, five standard deviations
+
+
+def test_a_snippet_is_a_run_of_one_episode_and_every_start_occurs(rng):
+    e = toy()
+    seen = origin(e.snippets(3, 500, rng))
+    assert (np.diff(seen[..., 1], axis=1) == 1).all()
+    assert (seen[..., 0] == seen[:, :1, 0]).all()
+    assert set(seen[:, 0, 1]) == {1, 2, 3}
+    assert set(seen[:, 0, 0]) == set((e.seeds % 251).tolist())
+    assert set(origin(e.snippets(5, 50, rng))[:, 0, 1]) == {1}
+
+
+def test_a_pair_is_gap_steps_apart_in_one_episode(rng):
+    e = toy()
+    first, second = (origin(b) for b in e.pairs((1, 4), 2000, rng))
+    gaps = second[:, 1] - first[:, 1]
+    assert (first[:, 0] == second[:, 0]).all()
+    np.testing.assert_allclose(np.bincount(gaps)[1:] / 2000, 0.25, atol=0.05)
+    assert set(first[gaps == 1][:, 1]) == {1, 2, 3, 4}
+    first, second = (origin(b) for b in e.pairs(4, 9, rng))
+    assert (second[:, 1] - first[:, 1] == 4).all()
+
+
+def test_views_are_drawn_together_or_by_index(rng):
+    e = toy(views=3)
+    both = origin(e.frames(20, rng, view=None))
+    assert (both[..., 2] == [0, 1, 2]).all()
+    assert (both[..., :2] == both[:, :1, :2]).all()
+    assert (origin(e.frames(20, rng, view=2))[:, 2] == 2).all()
+
+
+def test_the_same_generator_draws_the_same_batch():
+    e = toy()
+    a, b = (e.snippets(2, 8, torch.Generator().manual_seed(5)) for _ in range(2))
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_flat_lists_frames_episode_by_episode():
+    e = toy(views=2)
+    flat = e.flat(view=1)
+    assert flat.images.shape == (35, 3, 5, 3)
+    np.testing.assert_array_equal(flat.episode, np.repeat(np.arange(7), 5))
+    np.testing.assert_array_equal(flat.truth[8], e.truth[1, 3, 1])
+    np.testing.assert_array_equal(flat.images[8], e.images[1, 3, 1])
+    np.testing.assert_array_equal(flat.visible[8], e.visible[1, 3, 1])
+
+
+def test_truth_px_is_the_truth_on_the_pixel_ruler():
+    e = toy()
+    np.testing.assert_allclose(from_pixels(e.truth_px, (3, 5)), e.truth)
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda e, g: e.frames(0, g), ValueError, "batch: got 0, expected at least 1"),
+        (lambda e, g: e.frames(2, 0), TypeError, r"generator: got 0.*manual_seed"),
+        (lambda e, g: e.frames(2, g, view=1), ValueError, "view: got 1, expected below 1"),
+        (lambda e, g: e.snippets(6, 2, g), ValueError, "length: got 6, expected at most the 5"),
+        (lambda e, g: e.snippets(0, 2, g), ValueError, "length: got 0"),
+        (lambda e, g: e.pairs(5, 2, g), ValueError, "gap: got 5, expected 1 <= .* <= 4"),
+        (lambda e, g: e.pairs((3, 2), 2, g), ValueError, "gap: got"),
+        (lambda e, g: e.pairs(0, 2, g), ValueError, "gap: got 0.*both frames are the same"),
+        (lambda e, g: e.flat(3), ValueError, "view: got 3"),
+    ],
+)
+def test_impossible_batches_are_named(draw, error, message, rng):
+    with pytest.raises(error, match=message):
+        draw(toy(), rng)
+
+
+# -- a reader's own frames ---------------------------------------------------------------------
+
+
+def pictures(*shape) -> np.ndarray:
+    return np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
+
+
+def test_own_arrays_become_episodes_of_one_view():
+    one = Episodes.from_frames(pictures(5, 7, 9))
+    assert (one.images.shape, len(one), one.objects) == ((1, 5, 1, 7, 9, 3), 1, ())
+    assert one.truth_px.shape == (1, 5, 1, 0, 2)
+    assert one.flat().truth.shape == (5, 0, 2)
+    truth = np.full((2, 5, 3, 2), 0.5)
+    truth[1, 2, 0] = [1.3, 0]
+    two = Episodes.from_frames(pictures(2, 5, 7, 9), truth=truth, objects=["a", "b", "c"])
+    np.testing.assert_array_equal(two.truth[:, :, 0], truth)
+    assert (two.visible.sum(), two.visible[1, 2, 0, 0]) == (29, False)
+    assert two.objects == ("a", "b", "c")
+    hidden = Episodes.from_frames(pictures(2, 5, 7, 9), truth, visible=np.zeros((2, 5, 3), bool))
+    assert not hidden.visible.any()
+    two.split((1, 1))
+
+
+def test_own_frames_can_be_saved_and_drawn(tmp_path, rng):
+    e = Episodes.from_frames(pictures(2, 5, 7, 9))
+    back = Episodes.load(e.save(tmp_path / "mine.kpe"))
+    assert_same(back, e)
+    assert back.frames(4, rng).shape == (4, 3, 7, 9)
+
+
+def test_own_picture_files_are_read_in_order_from_a_list_a_folder_and_a_gif(tmp_path):
+    frames = pictures(4, 6, 8)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    np.testing.assert_array_equal(Episodes.from_frames(tmp_path).images[0, :, 0], frames)
+    files = [tmp_path / "03.png", str(tmp_path / "01.png")]
+    np.testing.assert_array_equal(Episodes.from_frames(files).images[0, :, 0], frames[[3, 1]])
+    flat = [Image.new("RGB", (8, 6), (60 * i, 0, 0)) for i in range(3)]
+    flat[0].save(tmp_path / "film.gif", save_all=True, append_images=flat[1:])
+    film = Episodes.from_frames(tmp_path / "film.gif").images[0, :, 0]
+    np.testing.assert_array_equal(film[:, 0, 0, 0], [0, 60, 120])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda p: pictures(5, 7, 9) / 255, TypeError, "frames: got dtype float64.*to_uint8"),
+        (lambda p: pictures(7, 9), ValueError, r"frames: got shape \(7, 9, 3\), expected \(T, H"),
+        (lambda p: pictures(5, 7, 9)[..., 0], ValueError, r"frames: got shape \(5, 7, 9\)"),
+        (lambda p: pictures(5, 7, 9).transpose(0, 3, 1, 2), ValueError, "Colour comes last"),
+        (lambda p: pictures(0, 7, 9), ValueError, "frames: got shape .*nothing empty"),
+        (lambda p: [], ValueError, "frames: got no pictures"),
+        (lambda p: p, ValueError, "frames: got no pictures"),
+        (lambda p: [p / "none.png"], FileNotFoundError, r"none\.png"),
+        (lambda p: write(p / "a.mp4", b"video"), ValueError, r"a\.mp4.*imageio"),
+        (lambda p: [pictures(3, 4), pictures(4, 4)], ValueError, r"pictures of one size, \(3, 4\)"),
+    ],
+)
+def test_frames_that_do_not_fit_are_named(make, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        Episodes.from_frames(make(tmp_path))
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"truth": np.zeros((4, 2, 2))}, r"truth: got shape \(4, 2, 2\), expected \(T, K, 2\)"),
+        ({"truth": np.zeros((5, 2, 3))}, r"truth: got shape \(5, 2, 3\)"),
+        ({"truth": np.full((5, 2, 2), np.nan)}, "truth: got 20 of 20 values NaN"),
+        ({"truth": np.zeros((5, 2, 2)), "objects": ["a"]}, r"truth: got shape .*1 objects"),
+        ({"truth": np.zeros((5, 2, 2)), "visible": np.ones((5, 3))}, "visible: got shape"),
+    ],
+)
+def test_truth_that_does_not_fit_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        Episodes.from_frames(pictures(5, 7, 9), **options)
+
+
+def test_a_digest_of_the_format_is_as_documented(tmp_path):
+    magic, digest, rest = (toy().save(tmp_path / "a")).read_bytes().split(b"\n", 2)
+    assert magic == b"kpbook arrays 1"
+    assert digest.decode() == hashlib.sha256(rest).hexdigest()
