@@ -96,7 +96,8 @@ class Figure:
 @pytest.fixture
 def figure(visit: Visit, site: Path) -> Iterator[Figure]:
     """The playground of the first page that has one; afterwards the page must have been quiet."""
-    yield Figure(visit.open(pages_with_figure(site)[0]))
+    visit.page.goto(f"{visit.url}/{pages_with_figure(site)[0]}")
+    yield Figure(visit.page)
     visit.check()
 
 
@@ -159,11 +160,10 @@ def test_arrow_keys_move_the_estimate_by_cells_and_the_words_follow(figure: Figu
     figure.settle()
     torch.testing.assert_close(figure.joint() - before, cells(-3, 7), rtol=0, atol=0.02)
     assert handle.get_attribute("aria-valuetext") != text
-    figure.page.wait_for_timeout(600)  # the words wait for a pause
-    assert figure.page.evaluate("scrollY") == scrolled  # arrows move the blob, not the page
-    assert status.inner_text() != words
     x = f"{figure.joint()[0]:.2f}".replace("-", "\u2212")
-    assert f"Joint estimate: x {x}" in status.inner_text()
+    assert f"Joint estimate: x {x}" not in words
+    status.filter(has_text=f"Joint estimate: x {x}").wait_for()  # once the keys have paused
+    assert figure.page.evaluate("scrollY") == scrolled  # arrows move the blob, not the page
 
 
 def test_tab_reaches_the_handle_and_it_says_what_it_is(figure: Figure) -> None:
