@@ -18,7 +18,9 @@ SPHINX := $(BIN)/jupyter-book build . --all -W --keep-going
 
 export PATH := $(BIN):$(PATH)
 export KPBOOK_TIER
-export JUPYTER_PREFER_ENV_PATH := 1 # notebooks run in .venv, whatever kernels the user has
+# Notebooks run in .venv and start alike, whatever kernels and profiles the user has.
+export JUPYTER_PREFER_ENV_PATH := 1
+export IPYTHONDIR := $(VENV)/etc/ipython
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup book serve test check fix lab bench address clean clean-all
@@ -45,7 +47,7 @@ check: setup ## The quick part of it, before every push (under a minute)
 	@"$(BIN)/python" tests/parts.py lint types quick
 
 fix: setup ## Format, repair what ruff can, strip outputs from the chapters
-	"$(BIN)/python" book/_ext/notebooks.py
+	"$(BIN)/python" book/_ext/clean_notebooks.py
 	"$(BIN)/ruff" format .
 	"$(BIN)/ruff" check --fix .
 
@@ -76,6 +78,8 @@ $(READY): requirements.txt pyproject.toml
 	@test -x "$(BIN)/python" || "$(PYTHON)" -m venv .venv
 	"$(BIN)/python" -m pip install --quiet -r requirements.txt
 	"$(BIN)/python" -m pip install --quiet --no-build-isolation --no-deps -e .
+	@mkdir -p "$(VENV)/etc/ipython/profile_default"
+	@echo "c.IPKernelApp.log_level = 40" > "$(VENV)/etc/ipython/profile_default/ipython_kernel_config.py"
 	@"$(BIN)/python" -c "import pybullet" > /dev/null 2>&1 || echo "Note: pip has no pybullet for" \
 	  "this Python; chapters use the recorded sample instead of the simulator. Python 3.11 or conda" \
 	  "(environment.yml) brings it."

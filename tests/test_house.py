@@ -25,7 +25,7 @@ from packaging.version import Version
 ROOT = conftest.ROOT
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import address  # noqa: E402 - lives beside the Sphinx extension
-import notebooks as hygiene  # noqa: E402
+import clean_notebooks as hygiene  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
