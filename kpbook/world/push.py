@@ -26,6 +26,7 @@ from kpbook._checks import check_choice, check_integer, complain, require
 from kpbook.cameras import Camera
 from kpbook.grid import Size, as_size, to_pixels
 from kpbook.world.policies import POLICIES, Policy
+from kpbook.world.quiet import quiet
 
 try:
     import gymnasium
@@ -136,9 +137,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
                 "desired_goal": goal,
             }
         )
-        for package in ("pybullet", "panda_gym"):
-            require(package, extra="world", purpose="PushWorld", hint=_WHEELS)
-        from kpbook.world import _panda
+        with quiet():  # pybullet announces its build time on import
+            for package in ("pybullet", "panda_gym"):
+                require(package, extra="world", purpose="PushWorld", hint=_WHEELS)
+            from kpbook.world import _panda
 
         self._panda = _panda
         self._sim = _panda.Simulation(_panda.robot_file(look))
