@@ -3,8 +3,8 @@
 - Execution cache. jupyter-cache compares code cells only, so a change in ``kpbook`` would go
   unnoticed. The cache's folder therefore carries a digest of everything else a chapter reads:
   the package, its data, the stored results, the tier and the versions of Python and torch.
-- Markup. Two things that Sphinx writes are repaired on their way to the page: the roles of a
-  bibliography's entries, and the front door, which is a bare redirect.
+- Markup. What Sphinx and myst-nb write is repaired on its way to the page: roles and names that
+  screen readers stumble over, numbered formulas, and the front door, a bare redirect.
 - Third-party bundles. MathJax is copied from ``book/node_modules`` into the built site, so pages
   load it from their own host.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,8 @@ BUNDLES = [
     ("mathjax", "es5/input/tex/extensions", "mathjax/input/tex/extensions"),
     ("mathjax", "es5/output/chtml/fonts/woff-v2", "mathjax/output/chtml/fonts/woff-v2"),
 ]
+
+SPLIT = re.compile(r"\\begin\{split\}(.*?)\\end\{split\}", re.DOTALL)
 
 FRONT_DOOR = """<!DOCTYPE html>
 <html lang="en">
@@ -93,12 +96,18 @@ def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
 def repair_markup(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Give bibliography entries a role that a list may hold (``doc-biblioentry`` is deprecated).
+    r"""Repair a page's HTML.
 
-    Colab opens only ``.ipynb``: an executed page in Markdown gets no launch buttons.
+    - A bibliography's entries get a role that a list may hold (``doc-biblioentry`` is deprecated).
+    - A hidden cell's switch is named by the words on it, "Show code cell source".
+    - Sphinx puts every formula that holds a line break, also one inside a vector, into ``split``,
+      where MathJax refuses the number that ``\tag`` gives; such a formula is taken out again.
+    - Colab opens only ``.ipynb``: an executed page in Markdown gets no launch buttons.
     """
     if "body" in context:
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        body = body.replace(' aria-label="Toggle hidden content"', "")
+        context["body"] = SPLIT.sub(lambda m: m[1] if r"\tag{" in m[1] else m[0], body)
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
         context["header_buttons"] = [
             button
