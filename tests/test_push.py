@@ -313,7 +313,7 @@ def test_one_drawing_serves_a_state_and_a_view(world, monkeypatch):
     shoot = PushWorld._shoot
     monkeypatch.setattr(PushWorld, "_shoot", lambda *a: shots.append(1) or shoot(*a))
     world.reset(seed=0)
-    first = world.frame()
+    first = world.frame().copy()
     world.frame()[:] = 0  # a reader may scribble on what it got
     np.testing.assert_array_equal(world.frame(), first)
     world.depth(), world.mask(), world.visible(), world.render(), world.frame("paper")
@@ -333,6 +333,30 @@ def test_truth_is_the_projection_of_the_positions_in_every_view(big):
     seen = np.stack([big.truth(view) for view in big.cameras])
     assert seen.shape == (4, len(OBJECTS), 2)
     np.testing.assert_allclose(triangulate(seen, list(big.cameras.values())), positions, atol=1e-9)
+
+
+def test_visible_is_what_its_definition_says_point_by_point(simulator):
+    """Coarse and not square, so that points fall beside their bodies and off each edge."""
+    world = PushWorld(image_size=(16, 30), camera=["paper", "top", "front"])
+    counts = dict.fromkeys(["own", "beside", "hidden", "off"], 0)
+    for seed in range(12):
+        world.reset(seed=seed)
+        for step in range(6):
+            world.step(np.array([np.cos(seed), np.sin(seed), (-1) ** seed * 0.9 - 0.01 * step]))
+            for view, camera in world.cameras.items():
+                depths, mask = world.depth(view), world.mask(view)
+                points, point_depths = camera.project(world.positions())
+                for k, (x, y) in enumerate(to_pixels(points, (16, 30))):
+                    case = "off"
+                    if -0.5 < x < 29.5 and -0.5 < y < 15.5:
+                        row, column = round(y), round(x)
+                        own = mask[row, column] == (1, 2, 4)[k]
+                        nearer = point_depths[k] - depths[row, column]
+                        case = "own" if own else "hidden" if nearer > 0.002 else "beside"
+                    counts[case] += 1
+                    assert world.visible(view)[k] == (case in ("own", "beside")), (seed, view, k)
+    assert min(counts.values()) > 5, counts
+    world.close()
 
 
 def test_a_target_under_the_cube_is_hidden_and_the_cube_is_not(world):
@@ -435,6 +459,8 @@ def test_the_random_walk_starts_uniform_and_takes_unit_steps(world):
     first, steps = np.array(runs)[:, 0], np.diff(np.array(runs), axis=1)
     assert np.abs(runs).max() <= 1
     assert first.std() == pytest.approx(3**-0.5, abs=0.03)
+    kept = np.corrcoef(first.ravel(), np.array(runs)[:, 1].ravel())[0, 1]
+    assert 0.3 < kept < 0.7  # the action is kept and moved, not drawn anew
     free = steps[np.abs(np.array(runs)[:, 1:]) < 1]  # not clipped
     assert 0.4 < free.std() < 0.9
     assert np.abs(np.array(runs)[:, 1:] == 1).mean() > 0.1  # clipping heaps up at the ends
