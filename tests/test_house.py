@@ -408,6 +408,13 @@ def test_no_tracked_file_is_large() -> None:
     assert large == []
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "LICENSE-text.md"])
+def test_links_to_files_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
 # Spelled in pieces, so that this file does not hold what it looks for.
 FORBIDDEN = [
     "/" + "work/", "/" + "tmp/", "/" + "root/", "/" + r"home/\w", "/" + "opt/", r"\." + "library",

@@ -24,7 +24,8 @@ document.addEventListener("DOMContentLoaded", () => {
   home?.setAttribute("aria-label", "Home");
 
   // What can be scrolled sideways must be reachable from the keyboard; formulas are wide on phones.
-  const boxes = ".pst-scrollable-table-container, div.math, mjx-container, .cell_output pre, .output";
+  const boxes =
+    ".pst-scrollable-table-container, div.math, mjx-container, pre, .output, .kp-figure";
   const reach = () => {
     for (const box of document.querySelectorAll(boxes)) {
       if (box.scrollWidth > box.clientWidth && box.tabIndex < 0) box.tabIndex = 0;
