@@ -207,7 +207,10 @@ class Visit:
 @pytest.fixture
 def visit(browser: Any, site_url: str) -> Iterator[Visit]:
     """A fresh page (1280 x 900) that records foreign requests and errors; see :class:`Visit`."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900},
+        reduced_motion="reduce",  # axe must not see colours half-way
+    )
     context.set_default_timeout(15_000)
     page = context.new_page()
     record = Visit(page, site_url)
