@@ -90,7 +90,7 @@ def check_uint8(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_finite(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` if ``x`` holds a NaN or an infinity; say how many and where."""
-    values = torch.as_tensor(x).detach()
+    values = _tensor(x)
     if math.isfinite(float(values.sum())):  # one cheap number rules both out
         return
     bad = ~torch.isfinite(values)
@@ -158,11 +158,17 @@ def require(module: str, *, extra: str, purpose: str, hint: str = "") -> ModuleT
 def _as_numbers(x: Any, *, name: str, expected: str, hint: str) -> torch.Tensor:
     try:
         # float64: a Python float such as 1e-300 must not become 0 on the way to the check.
-        return torch.as_tensor(x, dtype=None if hasattr(x, "dtype") else torch.float64).detach()
+        return _tensor(x if hasattr(x, "dtype") else np.float64(x))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
             complain(name, repr(x), f"a number or a tensor, {expected}", hint)
         ) from None
+
+
+def _tensor(x: Any) -> torch.Tensor:
+    """View ``x`` as a tensor to look at; torch warns about an array that it could not write."""
+    readable = x.copy() if isinstance(x, np.ndarray) and not x.flags.writeable else x
+    return torch.as_tensor(readable).detach()
 
 
 def _type_name(x: object) -> str:

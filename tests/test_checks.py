@@ -60,6 +60,13 @@ def test_finite_is_not_fooled_by_infinities_that_cancel_or_sums_that_overflow():
     checks.check_finite(torch.tensor([3e38, 3e38]), name="z")
 
 
+def test_a_read_only_array_is_checked_without_a_warning():  # torch warns, and we fail on warnings
+    x = np.zeros(3)
+    x.setflags(write=False)
+    checks.check_finite(x, name="z")
+    checks.check_range(x, 0, 1, name="z")
+
+
 @pytest.mark.parametrize(
     ("x", "said"),
     [
