@@ -1,0 +1,289 @@
+"""Chapter 2: what it teaches is what kpbook does, it runs without a simulator, its checks judge."""
+
+import subprocess
+import sys
+
+import notebooks
+import numpy as np
+import pytest
+
+from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
+from kpbook.episodes import Episodes
+from kpbook.grid import from_pixels, to_pixels
+from kpbook.world.quiet import quiet
+from kpbook.world.scene import Scene
+
+CHAPTER = "02_world"
+MODULES = {
+    "np": np,
+    "Camera": Camera,
+    "Episodes": Episodes,
+    "from_pixels": from_pixels,
+    "to_pixels": to_pixels,
+}
+TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
+CHECKS = notebooks.namespace(CHAPTER, "exercise", "exercise-check", **MODULES)
+SOLUTIONS = notebooks.solutions(CHAPTER)
+
+
+def some_cameras(count=4):
+    """Cameras that differ in everything, image height and width too, around the origin."""
+    rng = np.random.default_rng(3)
+    return [
+        Camera.look_at(
+            rng.uniform(0.5, 1.0, 3) * rng.choice([-1, 1], 3),
+            rng.uniform(-0.1, 0.1, 3),
+            fov_y_deg=rng.uniform(30, 80),
+            image_size=(int(rng.integers(30, 60)), int(rng.integers(70, 99))),
+        )
+        for _ in range(count)
+    ]
+
+
+CAMERAS = some_cameras()
+POINTS = np.random.default_rng(4).uniform(-0.2, 0.2, size=(5, 7, 3))
+
+
+# -- what is taught is what the package does -----------------------------------------------------
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_projection_that_is_taught_is_the_package_s(camera):
+    points, depth_m = TAUGHT["project_all"](POINTS, camera)
+    expected, expected_m = camera.project(POINTS)
+    np.testing.assert_allclose(points, expected, atol=1e-12)
+    np.testing.assert_allclose(depth_m, expected_m, atol=1e-12)
+
+
+def test_the_loops_do_the_same():
+    point, depth_m = TAUGHT["project_one"](POINTS[0, 0], CAMERAS[0])
+    expected, expected_m = CAMERAS[0].project(POINTS[0, 0])
+    np.testing.assert_allclose([*point, depth_m], [*expected, expected_m], atol=1e-12)
+
+
+def test_both_projections_say_nan_behind_the_camera():
+    eye, ahead = CAMERAS[0].X_WC[:3, 3], CAMERAS[0].X_WC[:3, 2]
+    for project in (CAMERAS[0].project, lambda p: TAUGHT["project_all"](p, CAMERAS[0])):
+        assert np.isnan(project(np.stack([eye - 0.1 * ahead]))[0]).all()
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_inverse_that_is_taught_is_the_package_s(camera):
+    np.testing.assert_allclose(TAUGHT["inverse_pose"](camera.X_WC), camera.X_CW, atol=1e-12)
+
+
+@pytest.mark.parametrize(("fov", "H", "W"), [(60, 64, 64), (35, 48, 64), (100, 7, 5)])
+def test_the_lens_that_is_taught_is_the_package_s(fov, H, W):
+    expected = intrinsics_from_fov(fov, (H, W))
+    np.testing.assert_allclose(TAUGHT["intrinsics_of_lens"](fov, H, W), expected)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_un_projection_that_is_taught_is_the_package_s(camera):
+    points = np.random.default_rng(5).uniform(-1.2, 1.2, size=(6, 2))
+    depth_m = np.linspace(0.1, 3, 6)
+    ours = TAUGHT["unproject_all"](points, depth_m, camera)
+    np.testing.assert_allclose(ours, camera.unproject(points, depth_m), atol=1e-12)
+
+
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_the_triangulation_that_is_taught_is_the_package_s_also_with_noise(views):
+    cameras, rng = CAMERAS[:views], np.random.default_rng(6)
+    seen = np.stack([camera.project(POINTS[0, 0])[0] for camera in cameras])
+    seen = seen + rng.normal(0, 0.01, seen.shape)
+    ours = TAUGHT["triangulate_one"](seen, cameras)
+    np.testing.assert_allclose(ours, triangulate(seen, cameras), atol=1e-9)
+
+
+def test_the_device_depth_that_is_taught_is_the_one_of_pybullets_matrix():
+    depth_m = np.array([0.1, 0.3, 0.75, 4.0, 100.0])
+    clip = np.stack([np.zeros(5), np.zeros(5), -depth_m, np.ones(5)]).T
+    clip = clip @ Scene.sample().gl_projection.T
+    device = (clip[:, 2] / clip[:, 3] + 1) / 2
+    np.testing.assert_allclose(TAUGHT["device_from_metres"](depth_m), device, atol=1e-5)
+    back = TAUGHT["metres_from_device"](TAUGHT["device_from_metres"](depth_m))
+    np.testing.assert_allclose(back, depth_m, rtol=1e-9)
+
+
+def test_the_parts_of_the_variance_add_up_for_each_object():
+    y = np.random.default_rng(7).normal(size=(5, 4, 3, 2)) * [[1, 2], [3, 4], [5, 6]]
+    between, within = TAUGHT["variance_parts"](y)
+    np.testing.assert_allclose(between + within, y.var(axis=(0, 1)).sum(-1))
+    np.testing.assert_allclose(between[1], y[:, :, 1].mean(1).var(0).sum())
+
+
+# -- the page without a simulator ----------------------------------------------------------------
+
+WITHOUT_SIMULATOR = """
+import os, sys
+for package in ("pybullet", "panda_gym", "gymnasium"):
+    sys.modules[package] = None  # importing it fails, as where it is not installed
+sys.path.insert(0, sys.argv[1])
+import matplotlib
+matplotlib.use("agg")
+import notebooks
+os.chdir(notebooks.BOOK)
+scope = {"__name__": "__main__"}
+for cell in notebooks.cells("02_world"):
+    if cell["cell_type"] == "code":
+        exec(compile(cell["source"], cell["id"], "exec"), scope)
+"""
+
+
+@pytest.mark.slow
+def test_the_chapter_runs_where_there_is_no_simulator_and_says_so():
+    command = [sys.executable, "-c", WITHOUT_SIMULATOR, str(notebooks.BOOK.parent / "tests")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "No simulator here: the shipped scene and the shipped sample are used" in done.stdout
+    assert done.stdout.count("Left out: this cell needs the simulator.") == 2
+
+
+@pytest.mark.world
+def test_the_shipped_scene_is_the_one_that_the_simulator_draws():
+    shipped, drawn = Scene.sample(), Scene.take()
+    assert (shipped.views, shipped.objects) == (drawn.views, drawn.objects)
+    assert shipped.cameras == drawn.cameras
+    # Another machine's C library may round a pixel at an edge otherwise.
+    for name in ("frames", "full", "mask", "visible"):
+        assert (getattr(shipped, name) != getattr(drawn, name)).mean() < 1e-3, name
+    same_depth = np.isclose(shipped.depth_m, drawn.depth_m, rtol=1e-5)
+    assert (~same_depth & np.isfinite(drawn.depth_m)).mean() < 1e-3
+    for name in ("truth", "positions", "gl_view", "gl_projection"):
+        np.testing.assert_allclose(getattr(shipped, name), getattr(drawn, name), atol=1e-6)
+
+
+def test_a_scene_reads_back_as_it_was_written_and_other_files_are_refused(tmp_path):
+    scene = Scene.sample()
+    again = Scene.load(scene.save(tmp_path / "scene.kpe"))
+    assert again.cameras == scene.cameras
+    for name in ("frames", "full", "depth_m", "mask", "truth", "visible", "positions"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(scene, name))
+    episodes = Episodes.sample()[:1].save(tmp_path / "episodes.kpe")
+    with pytest.raises(ValueError, match="a file of 'episodes', expected a file of a scene"):
+        Scene.load(episodes)
+
+
+def test_quiet_stops_what_compiled_code_prints_and_lets_errors_through(capfd):
+    import os
+
+    os.write(1, b"before ")
+    with quiet():
+        os.write(1, b"chatter")
+        os.write(2, b"chatter")
+    with pytest.raises(KeyError), quiet():
+        raise KeyError
+    os.write(1, b"after")
+    assert capfd.readouterr() == ("before after", "")
+
+
+# -- exercises -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["my_project", "depth_to_points", "between_share"])
+def test_a_blank_is_noticed(name):
+    assert CHECKS[f"check_{name}"](CHECKS[name]).startswith("not written yet")
+
+
+@pytest.mark.parametrize("name", ["my_camera", "my_project", "depth_to_points", "between_share"])
+def test_the_solution_is_accepted(name):
+    scope = dict(MODULES)
+    exec(SOLUTIONS[name], scope)
+    assert CHECKS[f"check_{name}"](scope[name]) == "correct"
+
+
+def orbit(target, distance, size=64, **lens):
+    return lambda: Camera.orbit(target, distance, 45, -35, image_size=size, **lens)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (CHECKS["my_camera"], "the end effector is still outside in 8.7%"),
+        (orbit((0, -0.1, 0), 1.3), "the cube is only 1.6 px wide"),
+        (orbit((0, -0.05, 0.15), 0.8, size=128), "keep 64 by 64"),
+        (orbit((0, 0, 0.1), 0.05), "behind the camera"),
+        (lambda: np.eye(4), "return a Camera"),
+        (orbit((0, 0, 0.6), 0.7), "cube or target is outside"),
+    ],
+)
+def test_wrong_cameras_are_told_apart(wrong, message):
+    assert message in CHECKS["check_my_camera"](wrong)
+
+
+def pixels(p_C, M):
+    return p_C[:, :2] / p_C[:, 2:] * M[[0, 1], [0, 1]] + M[:2, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            lambda p, M, X, s: from_pixels(pixels(p @ X[:3, :3].T + X[:3, 3], M), s),
+            "the pose is used, not its inverse",
+        ),
+        (lambda p, M, X, s: from_pixels(pixels(p - X[:3, 3], M), s), "only moved, not turned"),
+        (
+            lambda p, M, X, s: from_pixels(((p - X[:3, 3]) @ X[:3, :3] @ M.T)[:, :2], s),
+            "expected [",
+        ),
+        (
+            lambda p, M, X, s: from_pixels(
+                ((p - X[:3, 3]) @ X[:3, :3])[:, :2] * M[0, 0] + M[:2, 2], s
+            ),
+            "no division by depth",
+        ),
+        (
+            lambda p, M, X, s: from_pixels(pixels((p - X[:3, 3]) @ X[:3, :3], M) - M[:2, 2], s),
+            "the centre (c_x, c_y) is not added",
+        ),
+        (lambda p, M, X, s: Camera(M, X, s).project(p)[0][:, ::-1], "x and y are swapped"),
+        (lambda p, M, X, s: p, "shape (3, 3), expected (3, 2)"),
+    ],
+)
+def test_wrong_projections_are_told_apart(wrong, message):
+    assert message in CHECKS["check_my_project"](wrong)
+
+
+def lifted(depth_m, camera, swapped=False, ray=False, world=True):
+    """A depth image un-projected, with one mistake."""
+    row, column = np.mgrid[: depth_m.shape[0], : depth_m.shape[1]]
+    u, v = (row, column) if swapped else (column, row)
+    p_C = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(camera.intrinsics).T
+    if ray:
+        p_C = p_C / np.linalg.norm(p_C, axis=-1, keepdims=True)
+    p_C = p_C * depth_m[..., None]
+    return p_C @ camera.X_WC[:3, :3].T + camera.X_WC[:3, 3] if world else p_C
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda d, c: lifted(d, c, swapped=True), "row and column are swapped"),
+        (lambda d, c: lifted(d, c, ray=True), "not along the ray"),
+        (lambda d, c: lifted(d, c, world=False), "these are the camera's axes"),
+        (lambda d, c: lifted(d, c).reshape(-1, 3), "shape (48, 3)"),
+        (lambda d, c: lifted(2 * d, c), "first pixel: got"),
+    ],
+)
+def test_wrong_point_clouds_are_told_apart(wrong, message):
+    assert message in CHECKS["check_depth_to_points"](wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda y: 1 - y.mean(1).var(0).sum() / y.var((0, 1)).sum(), "the share within"),
+        (lambda y: y.mean(0).var(0).sum() / y.var((0, 1)).sum(), "one for each time step"),
+        (lambda y: (y.mean(1).var(0) / y.var((0, 1))).mean(), "the mean of two shares"),
+        (
+            lambda y: y.mean(1).var(0, ddof=1).sum() / y.reshape(-1, 2).var(0, ddof=1).sum(),
+            "the parts no longer add up",
+        ),
+        (lambda y: y.mean(1).var(0) / y.var((0, 1)), "expected one number"),
+        (lambda y: y.mean(1).var(0).sum() / max(y.var((0, 1)).sum(), 1e-12), "expected NaN"),
+        (lambda y: 0.5, "got 0.5000, expected"),
+    ],
+)
+def test_wrong_shares_are_told_apart(wrong, message):
+    assert message in CHECKS["check_between_share"](wrong)
