@@ -7,6 +7,7 @@ Checks that look at sizes return them, so a caller uses the check instead of ski
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import math
 from collections.abc import Iterable
@@ -53,20 +54,32 @@ def check_shape(x: Any, pattern: str, *, name: str, hint: str = "") -> tuple[int
         ValueError: If the shape does not match, or an axis is empty.
     """
     check_array(x, name=name, hint=hint)
+    sizes, any_front = _parsed(pattern)
     shape = tuple(x.shape)
+    front = len(shape) - len(sizes)
+    fits = front >= 0 if any_front else front == 0
+    named = []
+    if fits:
+        for want, size in zip(sizes, shape[front:], strict=True):
+            if want is None:
+                named.append(size)
+            elif want != size:
+                fits = False
+    if not fits or 0 in shape:
+        axes = pattern.split()
+        expected = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+        empty = " with no empty axis" if fits else ""
+        raise ValueError(complain(name, f"shape {shape}", expected + empty, hint))
+    return tuple(named)
+
+
+@functools.cache
+def _parsed(pattern: str) -> tuple[tuple[int | None, ...], bool]:
+    """Wanted sizes, ``None`` for a named axis, and whether further axes may stand in front."""
     axes = pattern.split()
     any_front = axes[:1] == ["..."]
-    fixed = axes[1:] if any_front else axes
-    tail = shape[len(shape) - len(fixed) :] if any_front else shape
-    fits = len(tail) == len(fixed) and all(
-        not want.isdigit() or int(want) == size for want, size in zip(fixed, tail, strict=True)
-    )
-    expected = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
-    if not fits:
-        raise ValueError(complain(name, f"shape {shape}", expected, hint))
-    if 0 in shape:
-        raise ValueError(complain(name, f"shape {shape}", f"{expected} with no empty axis", hint))
-    return tuple(size for want, size in zip(fixed, tail, strict=True) if not want.isdigit())
+    sizes = tuple(int(axis) if axis.isdigit() else None for axis in axes[any_front:])
+    return sizes, any_front
 
 
 def check_floating(x: Any, *, name: str, hint: str = "") -> None:
@@ -91,7 +104,7 @@ def check_uint8(x: Any, *, name: str, hint: str = "") -> None:
 def check_finite(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` if ``x`` holds a NaN or an infinity; say how many and where."""
     values = _tensor(x)
-    if math.isfinite(float(values.sum())):  # one cheap number rules both out
+    if math.isfinite(values.sum().item()):  # one cheap number rules both out
         return
     bad = ~torch.isfinite(values)
     if bad.any():

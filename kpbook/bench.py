@@ -52,8 +52,8 @@ def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
         device: ``"cpu"`` (one thread, as in a data loader's worker) or ``"cuda"``.
 
     Returns:
-        One row per contender and direction: median milliseconds, and how many times the joint
-        form and one pass over the memory (the sum of all logits) fit into it.
+        One row per contender; for each direction its median milliseconds, and those over the
+        joint form's and over those of one pass over the memory (the sum of all logits).
     """
     subpix = require("kornia.geometry.subpix", extra="dev", purpose="the comparison")
     dsntnn = require("dsntnn", extra="dev", purpose="the comparison")
@@ -90,16 +90,15 @@ def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
     if device == "cpu":
         torch.set_num_threads(1)
         _keep_freed_memory()
-    rows = []
     try:
+        times = {}
         for direction, run in (("forward", forward), ("forward + backward", both)):
             calls: Calls = {name: _bind(run, f) for name, f in functions.items()}
             calls["input checks alone"] = lambda: _checks(logits, points)
-            times = measure(calls, rounds, warm_up=10, device=device)
-            rows += _soft_argmax_rows(direction, times)
+            times[direction] = measure(calls, rounds, warm_up=10, device=device)
     finally:
         torch.set_num_threads(threads)
-    return rows
+    return _soft_argmax_rows(times)
 
 
 def bench_render(rounds: int = 40) -> list[Row]:
@@ -109,14 +108,16 @@ def bench_render(rounds: int = 40) -> list[Row]:
         One row per image size: frames per second of both, and their ratio.
     """
     gymnasium = require("gymnasium", extra="world", purpose="the comparison")
-    require("panda_gym", extra="world", purpose="the comparison")
     from kpbook.world import PushWorld
+    from kpbook.world.quiet import quiet
 
     rows = []
     for size in (64, 128):
-        theirs = gymnasium.make(
-            "PandaPush-v3", renderer="Tiny", render_width=size, render_height=size
-        )
+        with quiet():  # pybullet announces itself, panda-gym's options are printed
+            require("panda_gym", extra="world", purpose="the comparison")
+            theirs = gymnasium.make(
+                "PandaPush-v3", renderer="Tiny", render_width=size, render_height=size
+            )
         theirs.reset(seed=0)
         ours = {look: PushWorld(image_size=size, look=look) for look in ("fast", "full")}
         calls: Calls = {"panda-gym": theirs.render}
@@ -193,20 +194,16 @@ def _packages(name: str) -> tuple[str, ...]:
     return ("kornia", "dsntnn") if name == "soft_argmax" else ("panda-gym", "pybullet")
 
 
-def _soft_argmax_rows(direction: str, times: dict[str, list[float]]) -> list[Row]:
-    medians = {name: statistics.median(ms) for name, ms in times.items()}
-    joint, one_pass = medians["kpbook joint"], medians["one pass (sum)"]
-    return [
-        {
-            "direction": direction,
-            "function": name,
-            "median ms": ms,
-            "time / joint": ms / joint,
-            "time / one pass": ms / one_pass,
-            "fastest ms": min(times[name]),
-        }
-        for name, ms in medians.items()
-    ]
+def _soft_argmax_rows(times: dict[str, dict[str, list[float]]]) -> list[Row]:
+    rows: list[Row] = [{"function": name} for name in times["forward"]]
+    for direction, by_name in times.items():
+        medians = {name: statistics.median(ms) for name, ms in by_name.items()}
+        for row in rows:
+            ms = medians[row["function"]]
+            row[f"{direction}, ms"] = ms
+            row[f"{direction} / joint"] = ms / medians["kpbook joint"]
+            row[f"{direction} / one pass"] = ms / medians["one pass (sum)"]
+    return rows
 
 
 def _render_row(size: int, times: dict[str, list[float]]) -> Row:
@@ -236,7 +233,7 @@ def _keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
         m_trim_threshold, m_mmap_threshold = -1, -3  # from malloc.h
-        libc.mallopt(m_mmap_threshold, 2**30)
+        libc.mallopt(m_mmap_threshold, 2**25)  # bytes; our maps have 20 MB
         libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 

@@ -294,7 +294,7 @@ def _checked(logits: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tenso
 
 def _check_found(values: Tensor) -> None:
     """Raise if ``values`` ``(..., n)``, made from maps ``(...)``, are not finite."""
-    if math.isfinite(float(values.detach().sum())):
+    if math.isfinite(values.sum().item()):
         return
     bad = ~torch.isfinite(values).all(-1)
     first = tuple(bad.nonzero()[0].tolist())
