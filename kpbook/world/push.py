@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpbook._checks import check_choice, check_integer, complain, require
-from kpbook.cameras import Camera
+from kpbook.cameras import Camera, intrinsics_from_fov
 from kpbook.grid import Size, as_size, to_pixels
 from kpbook.world.policies import POLICIES, Policy
 from kpbook.world.quiet import quiet
@@ -40,6 +40,7 @@ MASK_NAMES = ("background", "cube", "target", "arm", "hand")
 LOOKS = ("fast", "full")
 RENDERERS = ("tiny", "egl")
 REWARDS = ("sparse", "dense")
+FOV_Y_DEG = 60.0  # every named camera's and every pose's lens; Camera.orbit's own
 CAMERAS: Mapping[str, Camera] = MappingProxyType(
     {
         # Cramer et al. (2024), "panda-close"
@@ -82,7 +83,9 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
     Args:
         image_size: Pixels of every frame, ``(H, W)`` or one integer.
         camera: A name (:data:`CAMERAS`), a :class:`~kpbook.cameras.Camera`, or a list of them
-            for several views. Cameras are resized to ``image_size``.
+            for several views. A name has a lens of 60 degrees between the upper and the lower
+            edge and square pixels at any ``image_size``; a Camera of your own is resized to it,
+            its edges stay.
         look: ``"fast"`` draws the robot's collision meshes, a grey per link, no shadows;
             ``"full"`` its visual meshes with shadows, as panda-gym. Physics is the same.
         renderer: ``"tiny"``, pybullet's on the CPU, or ``"egl"``, which needs OpenGL through EGL
@@ -215,7 +218,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         if name in self.cameras:
             return self.cameras[name]
         check_choice(name, dict.fromkeys([*self.cameras, *CAMERAS]), name="camera")
-        return CAMERAS[name].resized(self.image_size)
+        return _with_our_lens(CAMERAS[name].X_WC, self.image_size)
 
     def frame(self, camera: str | Camera | None = None) -> np.ndarray:
         """Return the picture, uint8 ``(H, W, 3)``."""
@@ -314,8 +317,11 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             name = f"view{i}" if isinstance(one, Camera) else one
             if name in cameras:
                 raise ValueError(complain("camera", f"{name!r} twice", "different views"))
-            view = one if isinstance(one, Camera) else CAMERAS[one]
-            cameras[name] = view.resized(self.image_size)
+            cameras[name] = (
+                one.resized(self.image_size)
+                if isinstance(one, Camera)
+                else _with_our_lens(CAMERAS[one].X_WC, self.image_size)
+            )
         return cameras
 
     def _rebuild(self, options: dict[str, Any] | None = None) -> None:
@@ -412,6 +418,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         mask[body == self._sim.body("target")] = 2
         mask[bodies < 0] = 0
         return mask
+
+
+def _with_our_lens(X_WC: Any, image_size: tuple[int, int]) -> Camera:
+    return Camera(intrinsics_from_fov(FOV_Y_DEG, image_size), X_WC, image_size)
 
 
 @functools.lru_cache(maxsize=64)
