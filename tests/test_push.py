@@ -579,3 +579,62 @@ def test_egl_that_cannot_load_is_an_error_and_does_not_end_the_process(monkeypat
     monkeypatch.setattr(push_module.importlib.util, "find_spec", lambda name: fake)
     with pytest.raises(RuntimeError, match="renderer: got 'egl' but the plug-in failed"):
         PushWorld(renderer="egl")
+
+
+EGL = """
+import numpy as np
+from kpbook.world import PushWorld
+world = PushWorld(renderer="egl", image_size=48)
+pictures = []
+for _ in range(3):
+    world.reset(seed=0)
+    pictures.append(world.frame())
+assert (pictures[0] == pictures[2]).all() and (pictures[1] == pictures[2]).all(), "unsteady"
+try:
+    PushWorld(renderer="egl")
+except RuntimeError as error:
+    assert "renderer: got 'egl' while another world" in str(error), error
+else:
+    raise SystemExit("a second world was let in")
+world._forget()
+assert (world.frame() == pictures[0]).all(), "disturbed"
+green = (pictures[0][..., 1] > 1.3 * pictures[0][..., [0, 2]].max(axis=-1)).mean()
+assert 0 < green < 0.1 and (world.mask() == 1).any()
+world.close()
+world.close()
+world = PushWorld(renderer="egl", image_size=48)
+world.reset(seed=0)
+assert (world.frame() == pictures[0]).all(), "another picture in the next world"
+del world
+PushWorld(renderer="egl", image_size=8)
+"""
+
+
+@pytest.mark.slow
+def test_egl_draws_steadily_in_silence_and_in_one_world_at_a_time():
+    """catches: raw first drawings, a second context, the driver's greeting and farewell"""
+    try:
+        world = PushWorld(renderer="egl", image_size=8)
+    except RuntimeError as error:
+        pytest.skip(f"no EGL on this machine: {error}")
+    world.close()
+    run = subprocess.run([sys.executable, "-c", EGL], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_a_second_egl_world_is_refused_until_the_first_is_closed(monkeypatch):
+    """With a stand-in for the plug-in, so that it runs where there is no EGL."""
+    spec = type("Spec", (), {"origin": "stand-in"})
+    monkeypatch.setattr(push_module.importlib.util, "find_spec", lambda name: spec)
+    fine = type("Done", (), {"returncode": 0})
+    monkeypatch.setattr(push_module.subprocess, "run", lambda *a, **k: fine)
+    client = type("Client", (), {"loadPlugin": lambda *a: 0})()
+    closed = []
+    sim = type("Sim", (), {"physics_client": client, "close": lambda self: closed.append(1)})()
+    first, second = (type("World", (), {})() for _ in range(2))
+    free = push_module._load_egl(first, sim)
+    with pytest.raises(RuntimeError, match=r"renderer: got 'egl' while another.*close\(\)"):
+        push_module._load_egl(second, sim)
+    free()
+    push_module._load_egl(second, sim)()
+    assert len(closed) == 2

@@ -16,6 +16,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -89,7 +90,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         look: ``"fast"`` draws the robot's collision meshes, a grey per link, no shadows;
             ``"full"`` its visual meshes with shadows, as panda-gym. Physics is the same.
         renderer: ``"tiny"``, pybullet's on the CPU, or ``"egl"``, which needs OpenGL through EGL
-            and draws other pixels.
+            and draws other pixels. A process holds one such world at a time; ``close`` frees it.
         reward: ``"sparse"`` (-1 until the goal is met) or ``"dense"`` (minus the distance).
         max_steps: Truncate an episode after this many steps; never without it.
         render_mode: ``"rgb_array"``, the only one.
@@ -149,13 +150,17 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self._sim = _panda.Simulation(_panda.robot_file(look))
         self._client = self._sim.physics_client
         if renderer == "egl":
-            _load_egl(self._client)
+            self._free = _load_egl(self, self._sim)
         # Without shadows the room looks the same in every frame: drawn once, then laid behind.
         self._room_apart = look == "fast" and renderer == "tiny"
         self._rooms: dict[Camera, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._images: dict[Camera, _Image] = {}
         self._positions: np.ndarray | None = None
         self._rebuild()
+        if renderer == "egl":
+            with quiet():
+                for _ in range(2):  # the first two drawings of a context lack shading in places
+                    self._shoot(self._client, self.camera())
 
     # -- gymnasium ---------------------------------------------------------------------------
 
@@ -201,7 +206,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
 
     def close(self) -> None:
         """Free the simulation."""
-        self._sim.close()
+        if self.renderer == "egl":
+            self._free()
+        else:
+            self._sim.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process gets a fresh world with the same settings.
@@ -469,15 +477,24 @@ def _place(xy: Any) -> np.ndarray:
     return place
 
 
-def _load_egl(client: Any) -> None:
-    """Load pybullet's EGL renderer, or say why not.
+_egl: weakref.finalize[Any, Any] | None = None  # of the live EGL world, if there is one
 
-    The plug-in ends the whole process where there is no EGL, so a child process tries first.
+
+def _load_egl(world: PushWorld, sim: Any) -> weakref.finalize[Any, Any]:
+    """Load pybullet's EGL renderer, or say why not; what is returned ends the simulation.
+
+    The plug-in ends the whole process where there is no EGL, so a child process tries first. It
+    has one context for all simulations of a process: with two, both draw wrong pictures.
     """
+    global _egl
     spec = importlib.util.find_spec("eglRenderer")
     hint = "It needs Linux, OpenGL drivers with EGL and a pybullet with eglRenderer; or use 'tiny'."
     if spec is None or spec.origin is None:
         raise RuntimeError(complain("renderer", "'egl' but no eglRenderer", "the plug-in", hint))
+    if _egl is not None and _egl.alive:
+        fix = "Call close() on the other one first, or use 'tiny'."
+        got = "'egl' while another world of this process draws with it"
+        raise RuntimeError(complain("renderer", got, "one such world at a time", fix))
     probe = (
         "import pybullet, sys; pybullet.connect(pybullet.DIRECT); "
         "sys.exit(pybullet.loadPlugin(sys.argv[1], '_eglRendererPlugin') < 0)"
@@ -488,7 +505,15 @@ def _load_egl(client: Any) -> None:
     if tried.returncode != 0:
         got = f"'egl' but the plug-in failed with exit status {tried.returncode}"
         raise RuntimeError(complain("renderer", got, "a plug-in that loads", hint))
-    client.loadPlugin(spec.origin, "_eglRendererPlugin")
+    with quiet():  # it lists the driver's names
+        sim.physics_client.loadPlugin(spec.origin, "_eglRendererPlugin")
+    _egl = weakref.finalize(world, _close_quietly, sim)
+    return _egl
+
+
+def _close_quietly(sim: Any) -> None:
+    with quiet():  # the plug-in says farewell
+        sim.close()
 
 
 gymnasium.register(id="kpbook/Push-v0", entry_point="kpbook.world.push:PushWorld")
