@@ -5,6 +5,9 @@ everything else is a consumer of keypoints. Importing it loads no simulator, no 
 plotting library.
 """
 
+import importlib
+from types import ModuleType
+
 from kpbook.heatmaps import (
     entropy,
     expectation,
@@ -17,6 +20,11 @@ from kpbook.heatmaps import (
 )
 
 __version__ = "0.1.0"
+#: Loaded at their first use as ``kpbook.<name>``.
+_MODULES = (
+    "bench", "cameras", "claims", "episodes", "extractors", "images", "plot", "runs", "tier",
+    "widgets", "world",
+)  # fmt: skip
 __all__ = [
     "entropy",
     "expectation",
@@ -27,3 +35,9 @@ __all__ = [
     "spatial_softmax",
     "spread",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return importlib.import_module(f"kpbook.{name}")
+    raise AttributeError(f"module 'kpbook' has no attribute {name!r}")

@@ -115,7 +115,7 @@ def check_finite(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_positive(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` unless every number in ``x`` is finite and greater than 0."""
-    if isinstance(x, float | int) and 0 < x < math.inf:  # the usual case, without a tensor
+    if type(x) in (float, int) and 0 < x < math.inf:  # the usual case, without a tensor
         return
     values = _as_numbers(x, name=name, expected="> 0", hint=hint)
     low = float(values.min()) if values.numel() else float("nan")
@@ -130,7 +130,7 @@ def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -
     values = _as_numbers(x, name=name, expected=expected, hint=hint)
     smallest, largest = float(values.min()), float(values.max())
     if not (smallest >= low and largest <= high):
-        got = f"values from {smallest:g} to {largest:g}"
+        got = f"values from {smallest:g} to {largest:g}" if values.numel() > 1 else f"{smallest:g}"
         raise ValueError(complain(name, got, expected, hint))
 
 
@@ -169,6 +169,8 @@ def require(module: str, *, extra: str, purpose: str, hint: str = "") -> ModuleT
 
 
 def _as_numbers(x: Any, *, name: str, expected: str, hint: str) -> torch.Tensor:
+    if x is None or isinstance(x, str | bytes | bool):
+        raise TypeError(complain(name, repr(x), f"a number or a tensor, {expected}", hint))
     try:
         # float64: a Python float such as 1e-300 must not become 0 on the way to the check.
         return _tensor(x if hasattr(x, "dtype") else np.float64(x))

@@ -221,7 +221,7 @@ def _render_row(size: int, times: dict[str, list[float]]) -> Row:
 def _checks(logits: Tensor, points: Tensor) -> None:
     """What soft_argmax does besides the arithmetic: look at the input and at the small output."""
     heatmaps._checked(logits, 1.0)
-    heatmaps._check_found(points)
+    heatmaps._is_finite(points)
 
 
 def _keep_freed_memory() -> None:

@@ -45,7 +45,9 @@ def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
         TypeError: If the condition is not one yes or no.
     """
     filled = sentence.format(**numbers)
-    yes = holds.item() if hasattr(holds, "item") and getattr(holds, "size", 1) != 0 else holds
+    yes = holds.tolist() if hasattr(holds, "tolist") else holds
+    while isinstance(yes, list) and len(yes) == 1:
+        yes = yes[0]
     if not isinstance(yes, bool):
         hint = "Reduce it with .all() or .any(), or compare numbers."
         raise TypeError(complain("holds", repr(holds), "one True or False", hint))

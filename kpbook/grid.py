@@ -28,10 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kpbook._checks import check_integer, check_positive, check_shape, complain
+from kpbook._checks import check_finite, check_integer, check_positive, check_shape, complain
 
 ArrayT = TypeVar("ArrayT", Tensor, np.ndarray)
 Size = int | tuple[int, int]
+_LAYER_HINT = "A layer is (kernel, stride, padding) in pixels."
 
 
 def as_size(size: Size, *, name: str = "size") -> tuple[int, int]:
@@ -109,6 +110,9 @@ def map_geometry(layers: Iterable[tuple[int, int, int]]) -> tuple[float, float]:
     """
     stride, offset = 1.0, 0.0
     for kernel, step, padding in layers:
+        check_integer(kernel, name="kernel", minimum=1, hint=_LAYER_HINT)
+        check_integer(step, name="stride", minimum=1, hint=_LAYER_HINT)
+        check_integer(padding, name="padding", minimum=0, hint=_LAYER_HINT)
         offset += stride * ((kernel - 1) / 2 - padding)
         stride *= step
     return stride, offset
@@ -146,6 +150,7 @@ def _map_scale_shift(
     map_size: Size, image_size: Size, stride: float, offset: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scale and shift, each ``(x, y)``, of map -> image coordinates."""
+    check_finite(np.float64(offset), name="offset", hint="Pixel on which cell 0 is centred.")
     cells, pixels = _span(map_size), _span(image_size)
     if (pixels == 0).any():
         raise ValueError(complain("image_size", image_size, "at least 2 pixels along each axis"))

@@ -30,8 +30,10 @@ from kpbook.grid import Size, as_size, axis_coordinates, cell_coordinates
 _LOGITS_HINT = "One map per keypoint: scores, not probabilities."
 _TEMPERATURE_HINT = "The logits are divided by it; to sharpen, go towards 0, not below."
 _NAN_HINT = "A single NaN or +inf, or -inf in every cell, leaves a map without a mean position."
-#: Below this, logits / temperature can overflow float32 for ordinary logits.
-_TINY_TEMPERATURE = 1e-20
+_SEPARABLE_HINT = (
+    "A single NaN or +inf, or -inf in a whole row and column, leaves nothing to average; to mask "
+    "cells, use a large negative number or the joint form."
+)
 
 
 def spatial_softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
@@ -54,9 +56,11 @@ def spatial_softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor
         ValueError: If it has fewer than two axes or an empty one, a map has no softmax (NaN,
             +inf, all -inf), or a temperature is not positive.
     """
-    logits, tau = _checked(logits, temperature)
+    tau = _checked(logits, temperature)
     heatmaps = _softmax(logits, tau)
-    _check_found(heatmaps[..., 0, :1])  # a map without a softmax is NaN in every cell
+    if not _is_finite(heatmaps[..., 0, 0]):  # a map without a softmax is NaN in every cell
+        heatmaps = _softmax(_highest_at_zero(logits), tau)
+        _check_found(heatmaps[..., 0, :1], _NAN_HINT)
     return heatmaps
 
 
@@ -119,10 +123,12 @@ def soft_argmax(
         >>> soft_argmax(logits)
         tensor([-0.2500,  0.0000])
     """
-    logits, tau = _checked(logits, temperature)
+    tau = _checked(logits, temperature)
     points = _soft_argmax(logits, tau, separable)
     # Looked for on the small output, not on the maps: that would be a pass over the memory.
-    _check_found(points)
+    if not _is_finite(points):
+        points = _soft_argmax(_highest_at_zero(logits), tau, separable)
+        _check_found(points, _SEPARABLE_HINT if separable else _NAN_HINT)
     return points
 
 
@@ -161,9 +167,10 @@ def presence(logits: Tensor, form: str = "equation") -> Tensor:
     """
     _check_maps(logits, "logits", _LOGITS_HINT)
     check_choice(form, ("equation", "listing"), name="form")
-    if form == "equation":
-        return logits.mean((-2, -1)).tanh()
-    return logits.tanh().mean((-2, -1))
+    tanh_last = form == "equation"
+    present = logits.mean((-2, -1)).tanh() if tanh_last else logits.tanh().mean((-2, -1))
+    _check_found(present[..., None], "A NaN, or +inf beside -inf, has no mean.")
+    return present
 
 
 def spread(heatmaps: Tensor) -> Tensor:
@@ -186,7 +193,10 @@ def spread(heatmaps: Tensor) -> Tensor:
     # Centred before squaring: E[x^2] - E[x]^2 would cancel to noise on a sharp map.
     dx = x - (px * x).sum(-1, keepdim=True)
     dy = y - (py * y).sum(-1, keepdim=True)
-    return ((px * dx**2).sum(-1) + (py * dy**2).sum(-1)).sqrt()
+    variance = (px * dx**2).sum(-1) + (py * dy**2).sum(-1)
+    # A map of one cell has a spread of 0 and there, instead of NaN, a gradient of 0.
+    root = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()
+    return torch.where(variance > 0, root, torch.zeros_like(root))
 
 
 def entropy(heatmaps: Tensor) -> Tensor:
@@ -203,7 +213,9 @@ def entropy(heatmaps: Tensor) -> Tensor:
         ``(...)``, from 0 (one cell) to 1 (uniform). A map of one cell has 0.
     """
     H, W = _check_heatmaps(heatmaps)
-    nats = -torch.xlogy(heatmaps, heatmaps).sum((-2, -1))
+    # Clamped inside the logarithm: an empty cell adds 0 and has a finite gradient.
+    tiny = torch.finfo(heatmaps.dtype).tiny
+    nats = 0.0 - (heatmaps * heatmaps.clamp_min(tiny).log()).sum((-2, -1))
     return nats / torch.log(nats.new_tensor(max(H * W, 2)))
 
 
@@ -261,8 +273,11 @@ def _soft_argmax(logits: Tensor, tau: Tensor | None = None, separable: bool = Fa
         return _expectation(_softmax(logits, tau))
     H, W = logits.shape[-2:]
     along_x, along_y = logits.sum(-2) / H, logits.sum(-1) / W  # faster than .mean on a CPU
-    if tau is not None:
-        along_x, along_y = along_x / tau[..., None], along_y / tau[..., None]
+    if tau is not None:  # with the maximum at 0 the quotient cannot overflow
+        along_x, along_y = (
+            (along - along.detach().amax(-1, keepdim=True)) / tau[..., None]
+            for along in (along_x, along_y)
+        )
     x = along_x.softmax(-1) @ axis_coordinates(W, like=logits)
     y = along_y.softmax(-1) @ axis_coordinates(H, like=logits)
     return torch.stack([x, y], dim=-1)
@@ -271,35 +286,44 @@ def _soft_argmax(logits: Tensor, tau: Tensor | None = None, separable: bool = Fa
 def _gaussian_maps(points: Tensor, size: tuple[int, int], sigma: Tensor) -> Tensor:
     """The unchecked core of :func:`gaussian_maps`. A Gaussian is a product of its two axes."""
     H, W = size
-    scale = -0.5 / sigma[..., None] ** 2
-    gx = ((axis_coordinates(W, like=points) - points[..., :1]) ** 2 * scale).exp()
-    gy = ((axis_coordinates(H, like=points) - points[..., 1:]) ** 2 * scale).exp()
+    # Divided before squaring: the square of a small sigma underflows.
+    dx = (axis_coordinates(W, like=points) - points[..., :1]) / sigma[..., None]
+    dy = (axis_coordinates(H, like=points) - points[..., 1:]) / sigma[..., None]
+    gx, gy = (-0.5 * dx**2).exp(), (-0.5 * dy**2).exp()
     return gy[..., :, None] * gx[..., None, :]
 
 
-def _checked(logits: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor | None]:
+def _checked(logits: Tensor, temperature: float | Tensor) -> Tensor | None:
     """Check both; return the temperature as a tensor, or ``None`` where it is 1."""
     _check_maps(logits, "logits", _LOGITS_HINT)
     check_positive(temperature, name="temperature", hint=_TEMPERATURE_HINT)
-    if not isinstance(temperature, Tensor) and temperature == 1:
-        return logits, None
+    if isinstance(temperature, float | int) and temperature == 1:
+        return None
     tau = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)
     _check_broadcast(tau, logits.shape[:-2], "temperature")
-    if float(tau.detach().min()) < _TINY_TEMPERATURE:
-        # A softmax does not see a constant; with the maximum at 0 the quotient cannot overflow.
-        logits = logits - logits.detach().amax((-2, -1), keepdim=True)
-        tau = tau.clamp(min=torch.finfo(tau.dtype).tiny)
-    return logits, tau
+    return tau.clamp(min=torch.finfo(tau.dtype).tiny)  # 1e-300 is 0 in float32
 
 
-def _check_found(values: Tensor) -> None:
+def _highest_at_zero(logits: Tensor) -> Tensor:
+    """Subtract each map's maximum: a softmax does not see it, and a quotient cannot overflow.
+
+    Two more passes over the memory, so only for maps that need it.
+    """
+    return logits - logits.detach().amax((-2, -1), keepdim=True)
+
+
+def _is_finite(values: Tensor) -> bool:
+    return math.isfinite(values.sum().item())
+
+
+def _check_found(values: Tensor, hint: str) -> None:
     """Raise if ``values`` ``(..., n)``, made from maps ``(...)``, are not finite."""
-    if math.isfinite(values.sum().item()):
+    if _is_finite(values):
         return
     bad = ~torch.isfinite(values).all(-1)
     first = tuple(bad.nonzero()[0].tolist())
     got = f"no softmax in {int(bad.sum())} of {bad.numel()} maps, the first at {first}"
-    raise ValueError(complain("logits", got, "finite scores", _NAN_HINT))
+    raise ValueError(complain("logits", got, "finite scores", hint))
 
 
 def _check_maps(maps: Tensor, name: str, hint: str) -> tuple[int, ...]:

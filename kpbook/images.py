@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kpbook._checks import check_array, check_floating, check_range, check_shape, check_uint8
+from kpbook._checks import (
+    check_finite,
+    check_floating,
+    check_integer,
+    check_range,
+    check_shape,
+    check_tensor,
+    check_uint8,
+)
 from kpbook.grid import Size, as_size
 
 _FLOAT_HINT = "Networks take (..., 3, H, W) in [0, 1]; kpbook.images.to_float makes it."
@@ -42,8 +50,10 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
     Values are rounded; a reconstruction that leaves [0, 1] is clipped.
     """
+    check_tensor(images, name="images")
     check_floating(images, name="images", hint=_FLOAT_HINT)
     check_shape(images, "... 3 H W", name="images", hint=_FLOAT_HINT)
+    check_finite(images, name="images", hint="A network that diverged draws NaN.")
     bytes_ = images.detach().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(bytes_.movedim(-3, -1).numpy())
 
@@ -56,7 +66,7 @@ def check_images(images: Any, size: Size | None = None, *, name: str = "images")
         size: The ``(H, W)`` that the network was built for; any size without it.
         name: What the caller calls them.
     """
-    check_array(images, name=name, hint=_FLOAT_HINT)
+    check_tensor(images, name=name)
     check_floating(images, name=name, hint=_FLOAT_HINT)
     if size is None:
         B, *_ = check_shape(images, "B 3 H W", name=name, hint=_FLOAT_HINT)
@@ -75,15 +85,19 @@ def resize(images: Tensor, size: Size) -> Tensor:
     do not change (its image coordinates do, slightly: :mod:`kpbook.grid`).
     """
     check_images(images)
-    return functional.interpolate(
-        images, as_size(size), mode="bilinear", align_corners=False, antialias=True
-    ).clamp(0, 1)
+    resized = functional.interpolate(
+        images.float(), as_size(size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized.clamp(0, 1).to(images.dtype)
 
 
 def crop(images: Tensor, top: int, left: int, size: Size) -> Tensor:
     """Cut the window of ``size`` whose first pixel is (row ``top``, column ``left``)."""
+    check_tensor(images, name="images")
     H, W = check_shape(images, "... H W", name="images", hint=_FLOAT_HINT)
     h, w = as_size(size)
+    check_integer(top, name="top", minimum=0, hint="Rows from the upper edge.")
+    check_integer(left, name="left", minimum=0, hint="Columns from the left edge.")
     check_range(top, 0, H - h, name="top", hint=f"A window of {h} rows must fit into {H}.")
     check_range(left, 0, W - w, name="left", hint=f"A window of {w} columns must fit into {W}.")
     return images[..., top : top + h, left : left + w]

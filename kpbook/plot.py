@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from kpbook._checks import check_shape, complain
+from kpbook._checks import check_choice, check_finite, check_integer, check_shape, complain
 from kpbook.grid import to_pixels
 
 #: Okabe and Ito (2008), in the order in which we use them; black and yellow left out.
@@ -62,6 +62,7 @@ class Plot:
 
     def png(self, theme: str = "light") -> bytes:
         """The figure as PNG bytes on a transparent ground."""
+        check_choice(theme, _INK, name="theme")
         buffer = io.BytesIO()
         options = {"optimize": True}
         self._drawn(theme).savefig(
@@ -108,6 +109,7 @@ def heat_maps(
     """
     values = _numbers(maps)
     M, H, W = check_shape(values, "M H W", name="maps", hint="One panel for each map.")
+    check_finite(values, name="maps")
     marks = _marks(points, M)
     names = _titles(titles, M)
     said = []
@@ -182,10 +184,11 @@ def curves(
     lines = {name: _numbers(y) for name, y in ys.items()}
     for name, y in lines.items():
         check_shape(y, f"{T}", name=f"ys[{name!r}]", hint="One value for each x.")
+        if not np.isfinite(y).any():
+            raise ValueError(complain(f"ys[{name!r}]", "no finite value", "at least one"))
     said = [
-        f"{name} goes from {y[0]:.3g} to {y[-1]:.3g}, lowest {np.nanmin(y):.3g}, "
-        f"highest {np.nanmax(y):.3g}"
-        for name, y in lines.items()
+        f"{name} goes from {y[0]:.3g} to {y[-1]:.3g}, lowest {y.min():.3g}, highest {y.max():.3g}"
+        for name, y in ((name, y[np.isfinite(y)]) for name, y in lines.items())
     ]
 
     def draw(figure: Figure, theme: str) -> None:
@@ -227,6 +230,8 @@ def bars(values: Mapping[str, Mapping[str, float]], ylabel: str) -> Plot:
     if not groups:
         raise ValueError(complain("values", "no group", "at least one"))
     series = list(values[groups[0]])
+    if not series:
+        raise ValueError(complain(f"values[{groups[0]!r}]", "no series", "at least one"))
     for group in groups:
         if list(values[group]) != series:
             raise ValueError(complain(f"values[{group!r}]", list(values[group]), f"{series}"))
@@ -277,7 +282,10 @@ def _style(theme: str) -> Any:  # matplotlib lists its 300 keys in the type
 
 
 def _numbers(x: Any) -> np.ndarray:
-    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    if not hasattr(x, "detach"):
+        return np.asarray(x)
+    tensor = x.detach().cpu()  # NumPy has no bfloat16
+    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
 
 
 def _marks(points: Mapping[str, Any] | None, M: int) -> dict[str, np.ndarray]:
@@ -316,6 +324,7 @@ def _panels(figure: Figure, M: int, columns: int) -> list[tuple[Any, int]]:
 
 
 def _panel_size(M: int, columns: int, ratio: float, legend: bool) -> tuple[float, float]:
+    check_integer(columns, name="columns", minimum=1, hint="Panels in a row.")
     across, rows = min(M, columns), -(-M // columns)
     width = 7.2 / max(across, 2)
     return across * width, rows * (width * ratio + 0.25) + (0.35 if legend else 0.0)

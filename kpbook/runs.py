@@ -11,6 +11,7 @@ import html
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,8 +56,21 @@ class RunRecord:
     date: str = field(default_factory=lambda: _now())
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``folder/<name>.json`` in one step and return its path."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, default=_plain)
+        """Write ``folder/<name>.json`` in one step and return its path.
+
+        Raises:
+            ValueError: If the name is no file name, or a number is NaN or infinite.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            hint = "It becomes a file's name."
+            raise ValueError(
+                complain("name", repr(self.name), "letters, digits, '.', '_' and '-'", hint)
+            )
+        try:
+            text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, default=_plain)
+        except ValueError as error:
+            hint = "Store None for a value that is missing."
+            raise ValueError(complain(self.name, str(error), "finite numbers", hint)) from None
         return write_atomically(Path(folder) / f"{self.name}.json", (text + "\n").encode())
 
 

@@ -96,7 +96,9 @@ def test_range_names_both_ends():
     with pytest.raises(ValueError, match=r"images: got values from 0 to 255, expected values in"):
         checks.check_range(torch.tensor([0.0, 255.0]), 0, 1, name="images")
     with pytest.raises(ValueError, match=r"got values from nan"):
-        checks.check_range(torch.tensor([math.nan]), 0, 1, name="images")
+        checks.check_range(torch.tensor([math.nan, 0.5]), 0, 1, name="images")
+    with pytest.raises(ValueError, match=r"top: got 2, expected values in \[0, 1\]"):
+        checks.check_range(2, 0, 1, name="top")
 
 
 @pytest.mark.parametrize("bad", [2.0, True, "2", None])

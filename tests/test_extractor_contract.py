@@ -150,6 +150,23 @@ class NotThere(Colours):
         return still + 1e-6 * super().forward(images)
 
 
+class NoMaps(nn.Module):
+    image_size = (H, W)
+
+
+class ListOfMaps(Colours):
+    def heatmaps(self, images):
+        return list(super().heatmaps(images))
+
+    def forward(self, images):
+        return hm._expectation(super().heatmaps(images))
+
+
+class TenPercentOff(Colours):
+    def forward(self, images):
+        return 0.9 * super().forward(images)
+
+
 class NoSize(Colours):
     image_size = property()
 
@@ -166,16 +183,28 @@ class NoSize(Colours):
         (BatchStatistics, "batch normalisation in training mode"),
         (Detached, r"gradient at the pixels: got none.*\.detach"),
         (ArgMax, "gradient at the pixels: got 0 everywhere.*arg-max"),
-        (Swapped, "image moved by 8 px along x.*x and y swapped"),
+        (Swapped, "image moved by 16 px along x.*x and y swapped"),
         (UpsideDown, "along y.*y points down"),
         (MapCoordinates, "map coordinates returned as image coordinates"),
         (NotThere, "do not depend on where things are"),
         (NoSize, "image_size: got no such attribute"),
+        (NoMaps, "heatmaps: got no such attribute"),
+        (ListOfMaps, "heat maps: got list"),
+        (TenPercentOff, "image moved by .* px along x.*map coordinates"),
     ],
 )
 def test_each_fault_is_named(broken, message):
     with pytest.raises(ExtractorError, match=message):
         check_extractor(broken(), discs())
+
+
+def test_it_may_be_called_under_no_grad():
+    with torch.no_grad():
+        assert "gradient" in check_extractor(Colours(), discs())
+
+
+def test_objects_at_the_right_and_at_the_bottom_are_moved_the_other_way():
+    assert "shift" in check_extractor(Colours(), discs().flip(-1).roll((6, 9), (-2, -1)))
 
 
 def test_a_network_with_flat_maps_is_told_that_the_shift_was_not_checked():
@@ -191,6 +220,8 @@ def test_a_network_with_flat_maps_is_told_that_the_shift_was_not_checked():
     ("frames", "error", "message"),
     [
         (discs(1), ValueError, "frames: got one image, expected at least two"),
+        (discs(1).expand(4, 3, H, W), ValueError, "frames: got one image"),
+        (discs().numpy(), TypeError, "frames: got ndarray"),
         (discs() * 255, ValueError, "Divide bytes by 255"),
         (discs()[..., :32], ValueError, r"expected \(B, 3, 40, 64\)"),
         ((discs() * 255).byte(), TypeError, "dtype torch.uint8"),

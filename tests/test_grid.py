@@ -120,6 +120,11 @@ def test_kind_and_dtype_are_kept():
             lambda: grid.map_to_image(torch.zeros(1, 2), 8, 64, 0, 0),
             "stride: got 0.0, expected > 0. Pixels from one cell to the next",
         ),
+        (
+            lambda: grid.map_to_image(torch.zeros(1, 2), 8, 64, 8, float("nan")),
+            "offset: got 1 of 1 values NaN",
+        ),
+        (lambda: grid.map_geometry([(3, 0, 1)]), "stride: got 0, expected at least 1"),
         (lambda: grid.image_to_map(torch.zeros(1, 2), 1, 64, 2, 0), "at least 2 cells"),
     ],
 )

@@ -3,6 +3,7 @@
 import math
 
 import dsntnn
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -151,6 +152,24 @@ def test_large_logits_and_tiny_temperatures_do_not_overflow():  # catches: exp w
         torch.testing.assert_close(hm.soft_argmax(logits, tau), torch.tensor([-1.0, -1.0]))
 
 
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tau"), [(torch.float16, 1e-4), (torch.float16, 1e-8), (torch.float32, 1e-40)]
+)
+def test_the_coldest_softmax_is_the_arg_max_in_every_dtype(dtype, tau, separable):
+    logits = (maps(3, 8, 6) * 5).to(dtype)
+    expected = hm.soft_argmax(logits.double(), 1e-9, separable)
+    assert (hm.soft_argmax(logits, tau, separable).double() - expected).abs().max() < 2e-3
+
+
+def test_a_numpy_temperature_is_as_good_as_a_tensor():
+    logits = maps(3, 4, 5)
+    torch.testing.assert_close(
+        hm.soft_argmax(logits, np.array([0.5, 1.0, 2.0])),
+        hm.soft_argmax(logits, torch.tensor([0.5, 1.0, 2.0])),
+    )
+
+
 def test_cells_may_be_masked_with_minus_infinity():
     logits = torch.zeros(3, 5)
     logits[:, 1:] = -math.inf
@@ -204,6 +223,23 @@ def test_spread_does_not_cancel_on_a_sharp_map():  # catches: E[x^2] - E[x]^2
     assert hm.spread(p).item() == pytest.approx(exact.item(), rel=1e-3)
 
 
+@pytest.mark.parametrize("measure", [hm.spread, hm.entropy])
+def test_measures_of_a_sharp_map_have_a_finite_gradient(measure):  # catches: sqrt, log at 0
+    logits = (maps(6, 6, dtype=torch.float32) * 200).requires_grad_()
+    heatmap = hm.spatial_softmax(logits)
+    assert (heatmap == 0).any()
+    measure(heatmap).backward()
+    assert torch.isfinite(logits.grad).all()
+    one_cell = torch.zeros(4, 5)
+    one_cell[1, 2] = 1.0
+    one_cell.requires_grad_()
+    value = measure(one_cell)
+    value.backward()
+    assert value.item() == 0
+    assert not math.copysign(1, value.item()) < 0  # no "-0.0" in a table
+    assert torch.isfinite(one_cell.grad).all()
+
+
 def test_entropy_goes_from_one_cell_to_uniform():
     assert hm.entropy(torch.full((3, 5), 1 / 15)).item() == pytest.approx(1.0)
     single = torch.zeros(3, 5)
@@ -239,6 +275,13 @@ def test_gaussian_peak_is_one_on_a_cell_and_below_between_cells():
     assert hm.gaussian_maps(on, 9, 0.1).max().item() == 1.0
     expected = math.exp(-2 * 0.125**2 / (2 * 0.1**2))
     assert hm.gaussian_maps(between, 9, 0.1).max().item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("dtype", "sigma"), [(torch.float32, 1e-23), (torch.float16, 1e-4)])
+def test_a_tiny_sigma_draws_one_cell(dtype, sigma):  # catches: its square, which underflows
+    drawn = hm.gaussian_maps(torch.zeros(2, dtype=dtype), 5, sigma)
+    assert drawn[2, 2] == 1
+    assert drawn.sum() == 1
 
 
 def test_each_gaussian_can_have_its_own_sigma():
@@ -304,6 +347,20 @@ GOOD = torch.zeros(2, 3, 4, 5)
         (lambda: hm.spread(GOOD), ValueError, "sum of each heat map: got values from 0 to 0"),
         (lambda: hm.entropy(GOOD * math.nan), ValueError, "heatmaps: got 6 of 6 values NaN"),
         (lambda: hm.mode(GOOD * math.nan), ValueError, "NaN has no order"),
+        (lambda: hm.presence(GOOD * math.nan), ValueError, "has no mean"),
+        (lambda: hm.presence(GOOD * math.nan, form="listing"), ValueError, "6 of 6 maps"),
+        (
+            lambda: hm.soft_argmax(GOOD, "2.0"),
+            TypeError,
+            "temperature: got '2.0', expected a number",
+        ),
+        (lambda: hm.soft_argmax(GOOD, None), TypeError, "temperature: got None"),
+        (lambda: hm.soft_argmax(GOOD, True), TypeError, "temperature: got True"),
+        (
+            lambda: hm.soft_argmax(GOOD.index_fill(2, torch.tensor(1), -math.inf), separable=True),
+            ValueError,
+            "use a large negative number or the joint form",
+        ),
         (lambda: hm.presence(GOOD, form="code"), ValueError, "'equation', 'listing'"),
         (lambda: hm.gaussian_maps(torch.zeros(3), 4, 0.1), ValueError, r"points: got shape \(3,\)"),
         (

@@ -41,6 +41,10 @@ def test_resize_averages_where_it_shrinks():
     assert small[0, 0, 0, 0] < small[0, 0, 0, 1]
 
 
+def test_resize_keeps_half_precision():
+    assert images.resize(torch.ones(1, 3, 8, 8, dtype=torch.float16), 4).dtype == torch.float16
+
+
 def test_crop_counts_rows_then_columns():
     x = torch.arange(3 * 5 * 7).view(1, 3, 5, 7)
     torch.testing.assert_close(images.crop(x, 2, 3, (3, 4)), x[..., 2:5, 3:7])
@@ -76,6 +80,10 @@ def test_crop_counts_rows_then_columns():
             r"expected \(B, 3, 64, 64\)\. The network was built for this size",
         ),
         (lambda: images.check_images(torch.zeros(0, 3, 4, 4)), ValueError, "no empty axis"),
+        (lambda: images.to_uint8(np.zeros((3, 4, 4))), TypeError, "images: got ndarray"),
+        (lambda: images.to_uint8(torch.full((3, 4, 4), np.nan)), ValueError, "diverged draws NaN"),
+        (lambda: images.resize(np.zeros((1, 3, 4, 4)), 2), TypeError, "images: got ndarray"),
+        (lambda: images.crop(torch.zeros(3, 4, 4), 0.5, 0, 3), TypeError, "top: got 0.5"),
         (lambda: images.crop(torch.zeros(3, 4, 4), 2, 0, 3), ValueError, "top: .*must fit into 4"),
         (lambda: images.resize(torch.zeros(3, 4, 4), 2), ValueError, r"expected \(B, 3, H, W\)"),
     ],

@@ -62,18 +62,21 @@ MUTANTS = {
         "logits.sum(-2) / H, logits.sum(-1) / W",
         "logits.sum(-2), logits.sum(-1)",
     ),
-    "no half in the Gaussian": ("heatmaps", "scale = -0.5 /", "scale = -1.0 /"),
-    "sigma for its square": ("heatmaps", "sigma[..., None] ** 2", "sigma[..., None]"),
+    "no half in the Gaussian": ("heatmaps", "gx, gy = (-0.5 * dx**2)", "gx, gy = (-(dx**2))"),
+    "sigma for its square": (
+        "heatmaps",
+        "points[..., :1]) / sigma[..., None]",
+        "points[..., :1]) / sigma[..., None].sqrt()",
+    ),
     "spread by cancelling squares": (
         "heatmaps",
-        "((px * dx**2).sum(-1) + (py * dy**2).sum(-1)).sqrt()",
-        "((px * x**2).sum(-1) - (px * x).sum(-1) ** 2 + (py * y**2).sum(-1)"
-        " - (py * y).sum(-1) ** 2).sqrt()",
+        "(px * dx**2).sum(-1) + (py * dy**2).sum(-1)",
+        "(px * x**2).sum(-1) - (px * x).sum(-1) ** 2 + (py * y**2).sum(-1) - (py * y).sum(-1) ** 2",
     ),
     "presence in the listing's order": (
         "heatmaps",
-        "return logits.mean((-2, -1)).tanh()",
-        "return logits.tanh().mean((-2, -1))",
+        'tanh_last = form == "equation"',
+        'tanh_last = form != "equation"',
     ),
     "padding forgotten": ("grid", "((kernel - 1) / 2 - padding)", "((kernel - 1) / 2)"),
     "stride counted before its layer": (

@@ -52,6 +52,12 @@ def test_light_and_dark_differ_and_both_carry_the_alt_text():
     assert text[text[..., 3] == 255].max() > 200  # light ink on dark
 
 
+def test_gaps_and_bfloat16_can_be_drawn():
+    made = plot.curves([1, 2, 3], {"a": [torch.nan, 1.0, 2.0]}, "x", "y")
+    assert "a goes from 1 to 2, lowest 1, highest 2" in made.alt
+    assert "row 0, column 1" in plot.heat_maps(torch.eye(2).flip(0)[None].bfloat16()).alt
+
+
 def test_the_figure_is_a_matplotlib_figure():
     made = plot.bars({"cube": {"in": 1.0, "between": 2.0}}, "variance")
     assert [p.get_height() for p in made.figure.axes[0].patches] == [1.0, 2.0]
@@ -75,6 +81,11 @@ def test_the_figure_is_a_matplotlib_figure():
         ),
         (lambda: plot.curves([1, 2], {"a": [1, 2, 3]}, "x", "y"), r"ys\['a'\]: got shape \(3,\)"),
         (lambda: plot.bars({}, "y"), "values: got no group"),
+        (lambda: plot.bars({"g": {}}, "y"), "no series"),
+        (lambda: plot.heat_maps(torch.full((1, 2, 2), torch.nan)), "maps: got 4 of 4 values NaN"),
+        (lambda: plot.heat_maps(torch.zeros(1, 2, 2), columns=0), "columns: got 0"),
+        (lambda: plot.curves([1], {"a": [torch.nan]}, "x", "y"), "no finite value"),
+        (lambda: plot.bars({"g": {"s": 1}}, "y").png("blue"), "one of 'light', 'dark'"),
         (lambda: plot.bars({"a": {"x": 1}, "b": {"y": 1}}, "y"), r"values\['b'\]: got \['y'\]"),
     ],
 )
@@ -96,9 +107,16 @@ def test_a_claim_wants_one_yes_or_no(vague):
         claim("something", vague)
 
 
-def test_a_claim_does_not_take_many_answers():
-    with pytest.raises((TypeError, ValueError, RuntimeError)):
-        claim("something", np.array([True, False]))
+@pytest.mark.parametrize(
+    "many", [np.array([True, True]), torch.tensor([True, True]), torch.ones(0, dtype=torch.bool)]
+)
+def test_a_claim_does_not_take_many_answers_or_none(many):
+    with pytest.raises(TypeError, match=r"Reduce it with \.all\(\)"):
+        claim("something", many)
+
+
+def test_one_element_is_one_answer():
+    assert claim("yes", torch.tensor([[True]])).sentence == "yes"
 
 
 def record(**changes):
@@ -115,9 +133,17 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path):
 def test_a_record_holds_arrays_as_lists_and_refuses_nan(tmp_path):
     path = record(results=[{"ms": torch.tensor([1.0, 2.0])}]).save(tmp_path)
     assert runs.load(path).results == [{"ms": [1.0, 2.0]}]
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(
+        ValueError, match=r"demo: got .*nan.*Store None for a value that is missing"
+    ):
         record(results=[{"ms": float("nan")}]).save(tmp_path)
     assert runs.load(path).results == [{"ms": [1.0, 2.0]}]  # the old file is still whole
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
+def test_a_record_s_name_is_a_file_s_name(tmp_path, name):
+    with pytest.raises(ValueError, match=r"expected letters, digits.*It becomes a file's name"):
+        record(name=name).save(tmp_path)
 
 
 def test_a_cut_off_record_says_so(tmp_path):
