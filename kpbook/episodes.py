@@ -15,7 +15,10 @@ import hashlib
 import itertools
 import json
 import multiprocessing
+import multiprocessing.connection
+import os
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -574,6 +577,15 @@ _worker: tuple[World, _Job] | None = None
 def _start_worker(world: World, job: _Job) -> None:
     global _worker
     _worker = world, job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the recording process was killed: the queue of a dead parent never ends."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _play_in_worker(i: int) -> dict[str, np.ndarray]:

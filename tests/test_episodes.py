@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import time
 from itertools import combinations
 from pathlib import Path
@@ -169,6 +172,69 @@ def test_a_worker_that_dies_is_reported():
 
 def _fatal(world, rng):
     os._exit(3)
+
+
+KILLED = """
+from pathlib import Path
+import test_episodes
+from toy_world import ToyWorld
+from kpbook.episodes import record
+
+if __name__ == "__main__":
+    record(
+        test_episodes.Slow(), episodes=9, policy="stay", workers=2, cache="cache", progress=False
+    )
+"""
+
+
+class Slow(ToyWorld):
+    """Leaves a file named after its process at each reset, and takes its time."""
+
+    def reset(self, *, seed):
+        Path(f"{os.getpid()}.pid").touch()
+        time.sleep(0.2)
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        time.sleep(0.2)
+        return super().step(action)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:  # on Linux an orphan may be dead and not yet buried
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return not Path("/proc/self").exists()
+
+
+def wait_for(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert condition()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", ["SIGKILL", "SIGTERM"])
+def test_workers_end_with_a_recording_that_is_killed_and_leave_no_half_cache(tmp_path, kill):
+    """catches: orphans that wait for work for ever"""
+    (tmp_path / "script.py").write_text(KILLED)
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    script = subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}
+    )
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 60)
+    finally:
+        script.send_signal(signal.Signals[kill])
+        script.wait()
+    workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    wait_for(lambda: not any(map(alive, workers)), 10)
+    assert not list((tmp_path / "cache").glob("*"))
 
 
 # -- cache -------------------------------------------------------------------------------------
