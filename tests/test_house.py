@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -176,6 +177,17 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_parts_load_at_their_first_use_and_others_do_not_exist() -> None:
+    code = (
+        "import kpbook; print(kpbook.episodes.Episodes.__name__, kpbook.tier.name())\nkpbook.tears"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    env = {**os.environ, "KPBOOK_TIER": "smoke"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=env)
+    assert done.stdout.split() == ["Episodes", "smoke"]
+    assert "AttributeError: module 'kpbook' has no attribute 'tears'" in done.stderr
 
 
 def test_every_public_name_has_a_docstring() -> None:
