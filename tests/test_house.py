@@ -49,7 +49,7 @@ def tracked() -> list[Path]:
 # -- layers ------------------------------------------------------------------------------------
 
 LAYERS = {
-    "_checks": 0, "_files": 0, "_store": 0, "tier": 0,
+    "_arrays": 0, "_checks": 0, "_files": 0, "_store": 0, "tier": 0,
     "grid": 1, "images": 1,
     "heatmaps": 2, "cameras": 2, "losses": 2, "metric": 2, "episodes": 2, "plot": 2, "runs": 2,
     "claims": 2,
