@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from kpbook._arrays import as_float64
 from kpbook._checks import check_finite, check_positive, check_range, check_shape, complain
 from kpbook.grid import Size, as_size, from_pixels, to_pixels
 
 _AXES = "X_WC holds the camera's x (right), y (down) and z (forward) axes as columns."
+_PARALLEL = 1e-9  # 1 / metres: rounding alone leaves about 1e-16
 _RIGID = 1e-6  # how far a rotation may be from orthonormal: well above float32's rounding
 
 
@@ -168,14 +170,20 @@ class Camera:
 
         Args:
             points: Image coordinates ``(..., 2)``.
-            depth_m: Metres along the camera's z axis (not along the ray), ``(...)`` or a number.
+            depth_m: Metres along the camera's z axis (not along the ray), a number or one per
+                point, ``(...)``; missing axes in front are repeated.
         """
         points = _points(points, 2, name="points", hint="Image coordinates are (x, y).")
-        check_positive(depth_m, name="depth_m", hint="Depth is metres in front of the camera.")
+        front, hint = points.shape[:-1], "Depth is metres in front of the camera."
+        expected = f"a number or one depth per point, {front}"
+        depth_m = as_float64(depth_m, name="depth_m", expected=expected, hint=hint)
+        if depth_m.ndim > len(front) or depth_m.shape != front[len(front) - depth_m.ndim :]:
+            raise ValueError(complain("depth_m", f"shape {depth_m.shape}", expected, hint))
+        check_positive(depth_m, name="depth_m", hint=hint)
         f, c = self.intrinsics[[0, 1], [0, 1]], self.intrinsics[:2, 2]
         rays = np.ones((*points.shape[:-1], 3))
         rays[..., :2] = (to_pixels(points, self.image_size) - c) / f
-        p_C = rays * np.asarray(depth_m, dtype=np.float64)[..., None]
+        p_C = rays * depth_m[..., None]
         p_W: np.ndarray = p_C @ self.X_WC[:3, :3].T + self.X_WC[:3, 3]
         return p_W
 
@@ -216,8 +224,10 @@ def triangulate(points: Any, cameras: Sequence[Camera]) -> np.ndarray:
         cameras: At least two, not all in one place.
 
     Returns:
-        World points ``(..., 3)``, metres.
+        World points ``(..., 3)``, metres; NaN where the rays are parallel, that is, meet more
+        than a million kilometres away.
     """
+    cameras = _check_cameras(cameras)
     if len(cameras) < 2:
         hint = "One view gives a ray, not a point; with a depth, use Camera.unproject."
         raise ValueError(complain("cameras", f"{len(cameras)} camera(s)", "at least 2", hint))
@@ -238,13 +248,25 @@ def triangulate(points: Any, cameras: Sequence[Camera]) -> np.ndarray:
         unit = (to_pixels(seen, camera.image_size) - K[:2, 2]) / K[[0, 1], [0, 1]]
         rows.append(unit[..., None] * P[2] - P[:2])  # (..., 2, 4)
     p = np.linalg.svd(np.concatenate(rows, axis=-2))[2][..., -1, :]
-    p_W: np.ndarray = p[..., :3] / p[..., 3:]
+    # p has length 1: its last number is 1 / distance from the origin, for points far away.
+    scale = np.where(np.abs(p[..., 3:]) > _PARALLEL, p[..., 3:], np.nan)
+    p_W: np.ndarray = p[..., :3] / scale
     return p_W
+
+
+def _check_cameras(cameras: Any) -> list[Camera]:
+    several = isinstance(cameras, Sequence) and not isinstance(cameras, str)
+    chosen = list(cameras) if several else [cameras]
+    for one in chosen:
+        if not (several and isinstance(one, Camera)):
+            hint = "PushWorld.camera(name) gives the camera of a name."
+            raise TypeError(complain("cameras", repr(one), "a list of Camera, one per view", hint))
+    return chosen
 
 
 def _matrix(x: Any, n: int, *, name: str) -> np.ndarray:
     """A read-only float64 copy, so that a camera cannot change under a cached image."""
-    matrix = np.array(x, dtype=np.float64)
+    matrix = as_float64(x, name=name, expected=f"a matrix ({n}, {n})")
     check_shape(matrix, f"{n} {n}", name=name)
     check_finite(matrix, name=name)
     matrix.setflags(write=False)
@@ -252,15 +274,17 @@ def _matrix(x: Any, n: int, *, name: str) -> np.ndarray:
 
 
 def _points(x: Any, n: int, *, name: str, hint: str) -> np.ndarray:
-    points = np.array(x, dtype=np.float64)  # a copy: torch, in the check, warns of read-only arrays
-    if points.ndim == 0 or points.shape[-1] != n:
-        raise ValueError(complain(name, f"shape {points.shape}", f"(..., {n})", hint))
+    points = as_float64(x, name=name, expected=f"numbers (..., {n})", hint=hint)
+    if points.ndim == 0 or points.shape[-1] != n or not points.size:
+        empty = "" if points.size else " with no empty axis"
+        raise ValueError(complain(name, f"shape {points.shape}", f"(..., {n}){empty}", hint))
     check_finite(points, name=name)
     return points
 
 
 def _vector(x: Any, *, name: str) -> np.ndarray:
-    vector = np.array(x, dtype=np.float64)
-    check_shape(vector, "3", name=name, hint="Metres, order (x, y, z).")
+    hint = "Metres, order (x, y, z)."
+    vector = as_float64(x, name=name, expected="three numbers (3,)", hint=hint)
+    check_shape(vector, "3", name=name, hint=hint)
     check_finite(vector, name=name)
     return vector

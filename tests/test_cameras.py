@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,77 @@ def test_cameras_are_equal_by_value_and_cannot_be_changed():
         a.X_WC[0, 3] = 1.0
 
 
+def unproject(points, depth_m) -> np.ndarray:
+    return orbit(0, 0, 1, 60).unproject(np.zeros(points), np.ones(depth_m))
+
+
+def test_depths_belong_to_points_one_by_one():
+    """catches: every depth with every point"""
+    camera = orbit(30, -20, 1, 60)
+    rng = np.random.default_rng(0)
+    points, depth_m = rng.uniform(-1, 1, (2, 4, 3, 2)), rng.uniform(1, 2, (2, 4, 3))
+    p_W = camera.unproject(points, depth_m)
+    for i in np.ndindex(2, 4, 3):
+        np.testing.assert_allclose(p_W[i], camera.unproject(points[i], depth_m[i]), atol=1e-12)
+    np.testing.assert_array_equal(
+        camera.unproject(points, depth_m[0]), camera.unproject(points, depth_m[[0, 0]])
+    )
+    np.testing.assert_array_equal(
+        camera.unproject(points, 1), camera.unproject(points, np.ones((2, 4, 3)))
+    )
+
+
+def test_parallel_rays_have_no_point_and_others_beside_them_keep_theirs():
+    """catches: a division by zero; rounding's 1e16 metres for an answer"""
+    left, right = (
+        Camera.look_at((x, 0.3, 0.2), (x, 1.3, 0.7), image_size=SIZE) for x in (-0.1, 0.2)
+    )
+    far = np.array([0.3, -0.2])  # the same direction from both
+    p_W = np.array([0.05, 1.5, 0.5])
+    near = [camera.project(p_W)[0] for camera in (left, right)]
+    found = triangulate([[far, near[0]], [far, near[1]]], [left, right])
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], p_W, atol=1e-12)
+    assert np.isnan(triangulate([[0.0, 0.0], [0.0, 0.0]], [left, right])).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tensors_are_taken_where_arrays_are(dtype):
+    """Warnings are errors here; catches: NumPy asked to read a tensor, with a gradient at that"""
+    camera = orbit(10, -20, 1, 60)
+    K, X = (torch.from_numpy(m.copy()) for m in (camera.intrinsics, camera.X_WC))
+    assert Camera(K, X, SIZE) == camera
+    place = [0.125, 0.25, 0.5]
+    p_W = torch.tensor([place] * 2, dtype=dtype, requires_grad=True)
+    points, depth_m = camera.project(p_W)
+    np.testing.assert_array_equal(points, camera.project([place] * 2)[0])
+    back = camera.unproject(torch.from_numpy(points), torch.from_numpy(depth_m))
+    np.testing.assert_allclose(back[0], place)
+    np.testing.assert_array_equal(camera.project([list(p_W)])[0][0], points)
+    assert Camera.look_at(p_W[0], torch.zeros(3)) == Camera.look_at(place, [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda c: triangulate(np.zeros((2, 2)), ["paper", "top"]), "cameras: got 'paper', exp"),
+        (lambda c: triangulate(np.zeros((2, 2)), [c, 3]), "cameras: got 3, expected a list of C"),
+        (lambda c: triangulate(np.zeros((2, 2)), "paper"), "cameras: got 'paper'"),
+        (lambda c: triangulate(np.zeros((2, 2)), c), r"cameras: got Camera\("),
+        (lambda c: triangulate(None, [c, c]), "points: got None"),
+        (lambda c: c.project(None), r"p_W: got None, expected numbers \(..., 3\)"),
+        (lambda c: c.project([[1, 2, 3], [1, 2]]), "p_W: got a list that holds no array"),
+        (lambda c: c.unproject([0, 0], "far"), "depth_m: got 'far', expected a number or one"),
+        (lambda c: c.unproject([0, 0], None), "depth_m: got None"),
+        (lambda c: Camera("K", np.eye(4), 4), r"intrinsics: got 'K', expected a matrix \(3, 3\)"),
+        (lambda c: Camera.look_at("here", (0, 0, 0)), "eye: got 'here'"),
+    ],
+)
+def test_what_holds_no_numbers_is_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make(orbit(0, 0, 1, 60))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -164,6 +236,11 @@ def test_cameras_are_equal_by_value_and_cannot_be_changed():
         (lambda: triangulate(np.zeros((1, 2)), [orbit(0, 0, 1, 60)]), "cameras: got 1 camera"),
         (lambda: triangulate(np.zeros((3, 2)), [orbit(0, 0, 1, 60)] * 2), r"points: got shape"),
         (lambda: triangulate(np.zeros((2, 2)), [orbit(0, 0, 1, 60)] * 2), "all in one place"),
+        (lambda: unproject((4, 2), (3,)), r"depth_m: got shape \(3,\), expected a number.*\(4,\)"),
+        (lambda: unproject((4, 2), (4, 1)), r"depth_m: got shape \(4, 1\), expected .*\(4,\)"),
+        (lambda: unproject((2,), (5,)), r"depth_m: got shape \(5,\), expected .*\(\)"),
+        (lambda: unproject((0, 2), (0,)), r"points: got shape \(0, 2\), .* with no empty axis"),
+        (lambda: orbit(0, 0, 1, 60).project(np.zeros((0, 3))), r"p_W: got shape \(0, 3\),.*empty"),
     ],
 )
 def test_wrong_input_is_named(make, message):

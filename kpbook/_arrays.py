@@ -1,0 +1,36 @@
+"""Numbers from whoever has them: lists, NumPy arrays and torch tensors on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from kpbook._checks import complain
+
+
+def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarray:
+    """Return a float64 copy of ``x``.
+
+    Raises:
+        TypeError: If ``x`` does not hold numbers in a regular shape; the message says
+            ``expected`` and ``hint``.
+    """
+    try:
+        numbers = np.asarray(_from_torch(x))
+    except (TypeError, ValueError):  # rows of different lengths, or something odd within
+        numbers = np.asarray(None)
+    if numbers.dtype.kind not in "biuf":
+        got = repr(x) if isinstance(x, str | None) else f"a {type(x).__name__} that holds no array"
+        raise TypeError(complain(name, got, expected, hint))
+    return np.array(numbers, dtype=np.float64)
+
+
+def _from_torch(x: Any) -> Any:
+    if isinstance(x, list | tuple):  # NumPy reads tensors in a list slowly and with a warning
+        return [_from_torch(each) for each in x]
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu()
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    return x
