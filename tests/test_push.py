@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import pickle
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
 from kpbook.grid import from_pixels, to_pixels
@@ -447,6 +449,22 @@ def test_the_shipped_files_were_drawn_through_the_lenses_of_today(world):
     square.close()
 
 
+def test_a_pose_alone_is_a_camera_with_the_named_cameras_lens(world):
+    pose = CAMERAS["side"].X_WC
+    several = PushWorld(image_size=(20, 30), camera=[pose, "side", CAMERAS["top"].X_WC.copy()])
+    assert list(several.cameras) == ["view0", "side", "view2"]
+    assert several.camera("view0") == several.camera("side") == several.camera(pose)
+    assert several.camera("view2") == several.camera("top") != several.camera("view0")
+    several.reset(seed=0)
+    np.testing.assert_array_equal(several.frame(pose), several.frame("side"))
+    back = pickle.loads(pickle.dumps(several))
+    assert back.description() == several.description()
+    one = PushWorld(image_size=(20, 30), camera=torch.from_numpy(pose.copy()))
+    assert one.camera() == several.camera("side")
+    for each in (several, back, one):
+        each.close()
+
+
 def test_the_papers_camera_stands_where_the_paper_put_it():
     np.testing.assert_allclose(CAMERAS["paper"].X_WC[:3, 3], [0.405, -0.505, 0.402], atol=1e-3)
 
@@ -547,6 +565,7 @@ def test_a_frame_is_many_times_faster_than_panda_gyms(size, times):
         ({"render_mode": "human"}, "render_mode: got 'human', expected one of 'rgb_array'"),
         ({"max_steps": 0}, "max_steps: got 0, expected at least 1"),
         ({"image_size": 0}, "image_size: got 0"),
+        ({"camera": np.eye(3)}, r"X_WC: got shape \(3, 3\)"),
     ],
 )
 def test_wrong_settings_are_named(options, message):
@@ -561,8 +580,97 @@ def test_wrong_names_later_are_named_too(world):
         world.policy("pull", np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"options: got 'cubes'.*Did you mean 'cube'"):
         world.reset(options={"cubes": (0, 0)})
-    with pytest.raises(ValueError, match=r"options: got \(0, 0, 0\), expected \(x, y\) in metres"):
+    with pytest.raises(
+        ValueError, match=r"options\['cube'\]: got \(0, 0, 0\), expected \(x, y\) in metres"
+    ):
         world.reset(options={"cube": (0, 0, 0)})
+
+
+@pytest.mark.parametrize("camera", [None, 3, [["paper"]], {"paper": 1}], ids=repr)
+def test_what_is_no_camera_is_named(world, camera):
+    with pytest.raises(TypeError, match=r"camera: got .*a name, a Camera or a pose.*paper, front"):
+        PushWorld(camera=camera)
+    if camera is not None:
+        with pytest.raises(TypeError, match=r"camera: got .*a name, a Camera or a pose"):
+            world.frame(camera)
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "message"),
+    [
+        ([np.nan] * 3, ValueError, "action: got 3 of 3 values NaN"),
+        ([0, np.inf, 0], ValueError, "action: got 1 of 3 values NaN or inf"),
+        (np.zeros(2), ValueError, r"action: got shape \(2,\), expected \(3,\), finite numbers in"),
+        (np.zeros((1, 3)), ValueError, r"action: got shape \(1, 3\), expected \(3,\)"),
+        (0.5, ValueError, r"action: got shape \(\), expected \(3,\)"),
+        (None, TypeError, r"action: got None, expected \(3,\), finite numbers in \[-1, 1\]"),
+        ("up", TypeError, "action: got 'up'"),
+        ([1, [2], 3], TypeError, "action: got a list that holds no array"),
+    ],
+)
+def test_a_wrong_action_is_named_and_moves_nothing(world, action, error, message):
+    world.reset(seed=0)
+    before = world.positions()
+    with pytest.raises(error, match=message):
+        world.step(action)
+    np.testing.assert_array_equal(world.positions(), before)
+    assert world._steps == 0
+
+
+def test_actions_are_taken_from_lists_and_tensors_and_clipped_as_panda_gym_does(world):
+    ends = []
+    for action in ([1, -1, 1], np.array([2.0, -1.5, 1.0]), torch.tensor([1.0, -1.0, 1.0])):
+        world.reset(seed=0)
+        ends.append(world.step(action)[0]["observation"])
+    np.testing.assert_array_equal(ends[1:], ends[:1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"cube": "ab"}, TypeError, r"options\['cube'\]: got 'ab', expected \(x, y\) in metres"),
+        ({"target": None}, TypeError, r"options\['target'\]: got None"),
+        ({"target": (np.nan, 0)}, ValueError, r"options\['target'\]: got \(nan, 0\)"),
+        (["cube"], TypeError, r"options: got \['cube'\], expected a dictionary"),
+        ("cube", TypeError, "options: got 'cube', expected a dictionary"),
+    ],
+)
+def test_wrong_options_are_named_and_leave_the_episode_alone(world, options, error, message):
+    world.reset(seed=0)
+    before = world.positions()
+    with pytest.raises(error, match=message):
+        world.reset(seed=1, options=options)
+    np.testing.assert_array_equal(world.positions(), before)
+
+
+def test_a_closed_world_says_so(simulator):
+    world = PushWorld(image_size=8)
+    world.reset(seed=0)
+    world.frame(), world.positions()
+    world.close()
+    world.close()
+    calls = [
+        lambda: world.reset(seed=0),
+        lambda: world.step(np.zeros(3)),
+        *(lambda name=name: getattr(world, name)()
+          for name in ("frame", "render", "depth", "mask", "truth", "visible", "positions")),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(RuntimeError, match="the world is closed; make a new one"):
+            call()
+    back = pickle.loads(pickle.dumps(world))  # the settings live on
+    back.reset(seed=0)
+    back.close()
+
+
+def test_a_copy_is_a_fresh_world_with_the_same_settings_as_documented(world):
+    world.reset(seed=0)
+    world.step(np.ones(3))
+    twin = copy.copy(world)
+    assert twin._steps == 0
+    assert twin.description() == world.description()
+    twin.close()
+    assert "not in the same state" in PushWorld.__doc__
 
 
 def test_without_pybullet_the_message_says_where_to_get_it_and_what_works_without(monkeypatch):

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpbook._checks import check_choice, check_integer, complain, require
+from kpbook._arrays import as_float64
+from kpbook._checks import check_choice, check_finite, check_integer, complain, require
 from kpbook.cameras import Camera, intrinsics_from_fov
 from kpbook.grid import Size, as_size, to_pixels
 from kpbook.world.policies import POLICIES, Policy
@@ -41,7 +42,8 @@ MASK_NAMES = ("background", "cube", "target", "arm", "hand")
 LOOKS = ("fast", "full")
 RENDERERS = ("tiny", "egl")
 REWARDS = ("sparse", "dense")
-FOV_Y_DEG = 60.0  # every named camera's and every pose's lens; Camera.orbit's own
+View = str | Camera | np.ndarray  # a name, a camera, or a pose X_WC
+FOV_Y_DEG = 60.0  # every named camera and every pose: the default of Camera.orbit
 CAMERAS: Mapping[str, Camera] = MappingProxyType(
     {
         # Cramer et al. (2024), "panda-close"
@@ -83,10 +85,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
 
     Args:
         image_size: Pixels of every frame, ``(H, W)`` or one integer.
-        camera: A name (:data:`CAMERAS`), a :class:`~kpbook.cameras.Camera`, or a list of them
-            for several views. A name has a lens of 60 degrees between the upper and the lower
-            edge and square pixels at any ``image_size``; a Camera of your own is resized to it,
-            its edges stay.
+        camera: A name (:data:`CAMERAS`), a pose ``X_WC`` ``(4, 4)`` with OpenCV's axes, a
+            :class:`~kpbook.cameras.Camera`, or a list of them for several views. Names and poses
+            have a lens of 60 degrees between the upper and the lower edge and square pixels at
+            any ``image_size``; a Camera of your own is resized to it, its edges stay.
         look: ``"fast"`` draws the robot's collision meshes, a grey per link, no shadows;
             ``"full"`` its visual meshes with shadows, as panda-gym. Physics is the same.
         renderer: ``"tiny"``, pybullet's on the CPU, or ``"egl"``, which needs OpenGL through EGL
@@ -95,9 +97,14 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         max_steps: Truncate an episode after this many steps; never without it.
         render_mode: ``"rgb_array"``, the only one.
 
+    Copying and pickling give a fresh world with the same settings, not in the same state:
+    ``reset`` it with the seed of the episode.
+
     Raises:
-        ImportError: If pybullet or panda-gym is missing.
+        ImportError: If gymnasium, pybullet or panda-gym is missing.
+        TypeError: If a camera is none of the above.
         ValueError: If a name is unknown.
+        RuntimeError: If EGL cannot be used; later, if the world is closed.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": _FPS}  # noqa: RUF012  # gymnasium's
@@ -107,7 +114,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
     def __init__(
         self,
         image_size: Size = 64,
-        camera: str | Camera | Sequence[str | Camera] = "paper",
+        camera: View | Sequence[View] = "paper",
         look: str = "fast",
         renderer: str = "tiny",
         reward: str = "sparse",
@@ -147,8 +154,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             from kpbook.world import _panda
 
         self._panda = _panda
-        self._sim = _panda.Simulation(_panda.robot_file(look))
-        self._client = self._sim.physics_client
+        self._open_sim: Any = _panda.Simulation(_panda.robot_file(look))
         if renderer == "egl":
             self._free = _load_egl(self, self._sim)
         # Without shadows the room looks the same in every frame: drawn once, then laid behind.
@@ -175,17 +181,22 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             options: ``{"cube": (x, y), "target": (x, y)}`` puts either at a place on the
                 table, metres, instead of drawing it.
         """
+        places = _check_places(options)
         super().reset(seed=seed)
-        self._rebuild(options or {})
+        self._rebuild(places)
         observation = self._observation()
         return observation, {"is_success": self._success(observation)}
 
     def step(
         self, action: np.ndarray
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Move the hand by ``0.05 * action`` metres per axis, ``(3,)`` in [-1, 1]; 0.04 s pass."""
-        self._robot.set_action(np.asarray(action))
-        self._sim.step()
+        """Move the hand by ``0.05 * action`` metres per axis, ``(3,)`` in [-1, 1]; 0.04 s pass.
+
+        Numbers beyond [-1, 1] are clipped, as panda-gym does.
+        """
+        sim = self._sim
+        self._robot.set_action(_check_action(action))
+        sim.step()
         self._forget()
         self._steps += 1
         observation = self._observation()
@@ -205,11 +216,15 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         return self.frame()
 
     def close(self) -> None:
-        """Free the simulation."""
+        """Free the simulation; nothing can be reset, stepped or drawn afterwards."""
+        if self._open_sim is None:
+            return
         if self.renderer == "egl":
             self._free()
         else:
-            self._sim.close()
+            self._open_sim.close()
+        self._open_sim = None
+        self._forget()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process gets a fresh world with the same settings.
@@ -217,26 +232,27 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
 
     # -- what a camera sees ------------------------------------------------------------------
 
-    def camera(self, name: str | Camera | None = None) -> Camera:
-        """Return a camera: the first by default, a named one in the world's image size."""
-        if name is None:
+    def camera(self, camera: View | None = None) -> Camera:
+        """Return a camera: the first by default, a name or a pose in the world's image size."""
+        if camera is None:
             return next(iter(self.cameras.values()))
-        if isinstance(name, Camera):
-            return name
-        if name in self.cameras:
-            return self.cameras[name]
-        check_choice(name, dict.fromkeys([*self.cameras, *CAMERAS]), name="camera")
-        return _with_our_lens(CAMERAS[name].X_WC, self.image_size)
+        if isinstance(camera, Camera):
+            return camera
+        if isinstance(camera, str):
+            if camera in self.cameras:
+                return self.cameras[camera]
+            check_choice(camera, dict.fromkeys([*self.cameras, *CAMERAS]), name="camera")
+        return _with_our_lens(camera, self.image_size)
 
-    def frame(self, camera: str | Camera | None = None) -> np.ndarray:
+    def frame(self, camera: View | None = None) -> np.ndarray:
         """Return the picture, uint8 ``(H, W, 3)``."""
         return self._image(camera).frame.copy()
 
-    def depth(self, camera: str | Camera | None = None) -> np.ndarray:
+    def depth(self, camera: View | None = None) -> np.ndarray:
         """Return metres along the camera's z axis, float64 ``(H, W)``; ``inf``: nothing there."""
         return self._image(camera).depth_m.copy()
 
-    def mask(self, camera: str | Camera | None = None) -> np.ndarray:
+    def mask(self, camera: View | None = None) -> np.ndarray:
         """Return which body each pixel shows, int64 ``(H, W)``: indices of :data:`MASK_NAMES`.
 
         0 is everything else (table, floor, nothing), 1 the cube, 2 the target, 3 the arm with
@@ -258,14 +274,14 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             self._positions = np.stack([*boxes, hand])
         return self._positions.copy()
 
-    def truth(self, camera: str | Camera | None = None) -> np.ndarray:
+    def truth(self, camera: View | None = None) -> np.ndarray:
         """Return the objects' image coordinates, float64 ``(K, 2)``; may lie off the image.
 
         A point at or behind the camera is NaN: it has no image.
         """
         return self.camera(camera).project(self.positions())[0]
 
-    def visible(self, camera: str | Camera | None = None) -> np.ndarray:
+    def visible(self, camera: View | None = None) -> np.ndarray:
         """Say which objects' points can be seen, bool ``(K,)``.
 
         A point is visible if it lies in front of the camera and within the image's edges, and
@@ -315,28 +331,37 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
     # -- inside ------------------------------------------------------------------------------
 
     def _choose_cameras(self, camera: Any) -> dict[str, Camera]:
-        chosen = [camera] if isinstance(camera, str | Camera) else list(camera)
+        several = isinstance(camera, list | tuple)
+        chosen = list(camera) if several else [camera]
         if not chosen:
             raise ValueError(complain("camera", "an empty list", "at least one camera"))
         cameras: dict[str, Camera] = {}
         for i, one in enumerate(chosen):
-            if not isinstance(one, Camera):
-                check_choice(one, CAMERAS, name="camera", hint="Or pass a kpbook.cameras.Camera.")
-            name = f"view{i}" if isinstance(one, Camera) else one
+            name = one if isinstance(one, str) else f"view{i}"
             if name in cameras:
                 raise ValueError(complain("camera", f"{name!r} twice", "different views"))
-            cameras[name] = (
-                one.resized(self.image_size)
-                if isinstance(one, Camera)
-                else _with_our_lens(CAMERAS[one].X_WC, self.image_size)
-            )
+            if isinstance(one, Camera):
+                cameras[name] = one.resized(self.image_size)
+            else:
+                if isinstance(one, str):
+                    check_choice(one, CAMERAS, name="camera", hint="Or pass a Camera or a pose.")
+                cameras[name] = _with_our_lens(one, self.image_size)
         return cameras
 
-    def _rebuild(self, options: dict[str, Any] | None = None) -> None:
+    @property
+    def _sim(self) -> Any:
+        """The simulation."""
+        if self._open_sim is None:
+            raise RuntimeError("the world is closed; make a new one")
+        return self._open_sim
+
+    @property
+    def _client(self) -> Any:
+        """Pybullet's functions, bound to the simulation."""
+        return self._sim.physics_client
+
+    def _rebuild(self, places: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
         """Make the scene anew and place cube and target; the hand goes to its neutral pose."""
-        places = dict(options or {})
-        for name in places:
-            check_choice(name, ("cube", "target"), name="options")
         self._forget()
         self._steps = 0
         self._robot, self._task = self._panda.build(
@@ -347,7 +372,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self._task.reset()
         if places:
             cube = places.get("cube", self._task.get_achieved_goal()[:2])
-            self._task.place(_place(cube), _place(places.get("target", self._task.goal[:2])))
+            self._task.place(cube, places.get("target", self._task.goal[:2]))
 
     def _forget(self) -> None:
         """Drop what was drawn and computed for the last state."""
@@ -366,9 +391,9 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         # against the unrounded goal, as panda-gym
         return bool(self._task.is_success(observation["achieved_goal"], self._task.get_goal()))
 
-    def _image(self, camera: str | Camera | None) -> _Image:
+    def _image(self, camera: View | None) -> _Image:
         """Draw a view, or return it if nothing has changed since it was last drawn."""
-        view = self.camera(camera)
+        view, _ = self.camera(camera), self._sim  # closed is closed, drawn or not
         if view not in self._images:
             self._images[view] = self._draw(view)
         return self._images[view]
@@ -428,7 +453,16 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         return mask
 
 
-def _with_our_lens(X_WC: Any, image_size: tuple[int, int]) -> Camera:
+def _with_our_lens(view: Any, image_size: tuple[int, int]) -> Camera:
+    """The camera of a known name or of a pose."""
+    if isinstance(view, str):
+        X_WC = CAMERAS[view].X_WC
+    elif hasattr(view, "shape"):
+        X_WC = view
+    else:
+        expected = "a name, a Camera or a pose X_WC, an array (4, 4)"
+        hint = f"Names are {', '.join(CAMERAS)}."
+        raise TypeError(complain("camera", repr(view), expected, hint))
     return Camera(intrinsics_from_fov(FOV_Y_DEG, image_size), X_WC, image_size)
 
 
@@ -469,12 +503,31 @@ def _as_array(x: Any, dtype: type[np.generic]) -> np.ndarray:
     return np.asarray(x, dtype=dtype)
 
 
-def _place(xy: Any) -> np.ndarray:
-    place: np.ndarray = np.asarray(xy, dtype=np.float64)
-    if place.shape != (2,) or not np.isfinite(place).all():
-        expected = "(x, y) in metres on the table"
-        raise ValueError(complain("options", xy, expected, "The table's top is z = 0."))
-    return place
+def _check_action(action: Any) -> np.ndarray:
+    expected, hint = "(3,), finite numbers in [-1, 1]", "It moves the hand along x, y and z."
+    numbers = as_float64(action, name="action", expected=expected, hint=hint)
+    if numbers.shape != (3,):
+        raise ValueError(complain("action", f"shape {numbers.shape}", expected, hint))
+    check_finite(numbers, name="action", hint=f"Expected {expected}.")
+    return np.array(action) if isinstance(action, np.ndarray) else numbers
+
+
+def _check_places(options: Any) -> dict[str, np.ndarray]:
+    """The options of a reset as ``(x, y)`` by name."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        expected = "a dictionary such as {'cube': (0.1, 0.0)}"
+        raise TypeError(complain("options", repr(options), expected))
+    places = {}
+    for name, xy in options.items():
+        check_choice(name, ("cube", "target"), name="options")
+        expected, hint = "(x, y) in metres on the table", "The table's top is z = 0."
+        place = as_float64(xy, name=f"options[{name!r}]", expected=expected, hint=hint)
+        if place.shape != (2,) or not np.isfinite(place).all():
+            raise ValueError(complain(f"options[{name!r}]", xy, expected, hint))
+        places[name] = place
+    return places
 
 
 _egl: weakref.finalize[Any, Any] | None = None  # of the live EGL world, if there is one
