@@ -16,9 +16,9 @@ import hashlib
 import json
 import lzma
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from kpbook._files import write_atomically
 
 _MAGIC = b"kpbook arrays 1\n"
 _ANY_VERSION = b"kpbook arrays "
+_HINT = "Delete the file and make it again."
+T = TypeVar("T")
 _DTYPES = ("|b1", "|u1", "<f4", "<f8", "<i8")
 
 
@@ -40,7 +42,11 @@ def write(
 
     The same content gives the same bytes, for one version of liblzma and one level of
     ``compression``, 0 (quick) to 9 (small).
+
+    Raises:
+        IsADirectoryError: If ``path`` is a folder.
     """
+    path = _as_path(path)
     table, raw = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -63,27 +69,68 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
         ValueError: If it is something else, of another version, cut short or changed.
     """
-    data = Path(path).read_bytes()
-    name, hint = str(path), "Delete the file and make it again."
+    path, name = _as_path(path), str(path)
+    if not path.exists():
+        fix = f"Paths start at {Path.cwd()} unless they are absolute; or make the file first."
+        raise FileNotFoundError(complain(name, "no such file", "a file that was saved", fix))
+    data = path.read_bytes()
     if not data.startswith(_MAGIC):
         ours = data.startswith(_ANY_VERSION)
         got = f"format {data.splitlines()[0].decode(errors='replace')!r}" if ours else "other bytes"
-        raise ValueError(complain(name, got, f"a file that starts {_MAGIC.decode()[:-1]!r}", hint))
+        raise ValueError(complain(name, got, f"a file that starts {_MAGIC.decode()[:-1]!r}", _HINT))
     digest, _, body = data[len(_MAGIC) :].partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         got = f"{len(data)} bytes that do not match their checksum"
-        raise ValueError(complain(name, got, "the file as it was written", hint))
+        raise ValueError(complain(name, got, "the file as it was written", _HINT))
+    try:
+        return _unpack(body)
+    except (ValueError, KeyError, TypeError, lzma.LZMAError) as error:
+        got = f"contents that do not fit together ({error})"
+        raise ValueError(complain(name, got, "a description and its arrays", _HINT)) from error
+
+
+def read_as(path: str | Path, kind: str, make: Callable[[dict[str, Any], dict[str, Any]], T]) -> T:
+    """Return what ``make`` makes of the description and the arrays of a file of a ``kind``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
+        ValueError: If it is damaged, of another version or kind, or parts are missing.
+    """
+    description, arrays = read(path)
+    found = description.get("kind")
+    if found != kind:
+        raise ValueError(complain(str(path), f"a file of {found!r}", f"a file of {kind!r}"))
+    try:
+        return make(description, arrays)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        got = f"parts that are missing or do not fit ({type(error).__name__}: {error})"
+        raise ValueError(complain(str(path), got, f"all of a file of {kind!r}", _HINT)) from error
+
+
+def _unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     line, _, packed = body.partition(b"\n")
     header = json.loads(line)
     raw = bytearray(lzma.decompress(packed))  # an array over it may be written to
     arrays, start = {}, 0
     for key, dtype, shape in header["arrays"]:
         if dtype not in _DTYPES:
-            raise ValueError(complain(name, f"dtype {dtype!r}", f"one of {_DTYPES}", hint))
+            raise ValueError(complain(key, f"dtype {dtype!r}", f"one of {_DTYPES}"))
         count = math.prod(shape)
         array = np.frombuffer(raw, dtype=dtype, count=count, offset=start).reshape(shape)
         arrays[key] = array.astype(array.dtype.newbyteorder("="), copy=False)
         start += array.nbytes
-    return header["description"], arrays
+    return dict(header["description"]), arrays
+
+
+def _as_path(path: Any) -> Path:
+    if not isinstance(path, str | Path):
+        raise TypeError(complain("path", repr(path), "a file's name, str or pathlib.Path"))
+    place = Path(path)
+    if place.is_dir():
+        fix = "Give the name of the file in it."
+        raise IsADirectoryError(complain(str(place), "a folder", "a file", fix))
+    return place

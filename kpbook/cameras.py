@@ -14,7 +14,7 @@ Everything here is NumPy in float64 and needs no simulator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,6 +210,16 @@ def intrinsics_from_fov(fov_y_deg: float, image_size: Size) -> np.ndarray:
     return np.array([[f, 0, (W - 1) / 2], [0, f, (H - 1) / 2], [0, 0, 1]])
 
 
+def to_lists(cameras: Sequence[Camera]) -> list[Any]:
+    """Return cameras in plain types, to be stored."""
+    return [[c.intrinsics.tolist(), c.X_WC.tolist(), list(c.image_size)] for c in cameras]
+
+
+def from_lists(cameras: Sequence[Any]) -> tuple[Camera, ...]:
+    """Return the cameras of :func:`to_lists`."""
+    return tuple(Camera(K, X_WC, tuple(size)) for K, X_WC, size in cameras)
+
+
 def triangulate(points: Any, cameras: Sequence[Camera]) -> np.ndarray:
     r"""Return the world points that several cameras see at given image coordinates.
 
@@ -255,7 +265,7 @@ def triangulate(points: Any, cameras: Sequence[Camera]) -> np.ndarray:
 
 
 def _check_cameras(cameras: Any) -> list[Camera]:
-    several = isinstance(cameras, Sequence) and not isinstance(cameras, str)
+    several = isinstance(cameras, Iterable) and not isinstance(cameras, str)
     chosen = list(cameras) if several else [cameras]
     for one in chosen:
         if not (several and isinstance(one, Camera)):

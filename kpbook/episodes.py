@@ -20,7 +20,7 @@ import os
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -33,8 +33,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from kpbook import _store
+from kpbook._arrays import as_float64
 from kpbook._checks import check_finite, check_integer, check_uint8, complain
-from kpbook.cameras import Camera
+from kpbook.cameras import Camera, from_lists, to_lists
 from kpbook.grid import to_pixels
 from kpbook.images import to_float
 
@@ -209,13 +210,18 @@ class Episodes:
             seed: Of the shuffle.
 
         Raises:
+            TypeError: If ``parts`` is no list of numbers.
             ValueError: If a part would be empty, or there are too few episodes.
         """
-        E, whole = len(self), all(isinstance(p, int | np.integer) for p in parts)
-        total = sum(parts)
-        if not len(parts) or min(parts) <= 0 or total > (E if whole else 1 + 1e-9):
-            expected = f"positive shares that add up to at most 1, or counts up to {E} in all"
-            raise ValueError(complain("parts", tuple(parts), expected))
+        E, hint = len(self), "Such as (0.8, 0.2) or (250, 50)."
+        check_integer(seed, name="seed", minimum=0)
+        expected = f"positive shares that add up to at most 1, or counts up to {E} in all"
+        sizes = as_float64(parts, name="parts", expected=expected, hint=hint)
+        if sizes.ndim != 1:
+            raise TypeError(complain("parts", repr(parts), expected, hint))
+        whole = all(isinstance(p, int | np.integer) for p in parts)
+        if not sizes.size or not (sizes > 0).all() or sizes.sum() > (E if whole else 1 + 1e-9):
+            raise ValueError(complain("parts", tuple(parts), expected, hint))
         edges = np.cumsum([0, *parts])
         edges = edges.astype(int) if whole else np.floor(edges * E + 0.5).astype(int)
         if (np.diff(edges) < 1).any():
@@ -289,12 +295,17 @@ class Episodes:
             device: Where the batch lives.
         """
         T = self.images.shape[1]
-        low, high = (gap, gap) if isinstance(gap, int | np.integer) else gap
-        check_integer(low, name="gap", minimum=1, hint="Without a gap both frames are the same.")
+        expected = f"1 <= shortest <= longest <= {T - 1}, for episodes of {T} frames"
+        ends = tuple(gap) if isinstance(gap, list | tuple) else (gap, gap)
+        if len(ends) != 2:
+            raise ValueError(complain("gap", gap, expected, "One number, or two."))
+        low, high = (
+            check_integer(end, name="gap", minimum=1, hint="Steps; at 0 both frames are the same.")
+            for end in ends
+        )
         if not low <= high < T:
-            expected = f"1 <= shortest <= longest <= {T - 1}, for episodes of {T} frames"
             raise ValueError(complain("gap", gap, expected))
-        steps = torch.randint(int(low), int(high) + 1, (_size(batch),), generator=_own(generator))
+        steps = torch.randint(low, high + 1, (_size(batch),), generator=_own(generator))
         episode, start = self._draw(batch, T - steps, generator)
         return (
             self._batch((episode, start), torch.arange(1), view, device)[:, 0],
@@ -338,9 +349,7 @@ class Episodes:
             "policies": self.policies,
             "objects": self.objects,
             "views": self.views,
-            "cameras": [
-                [c.intrinsics.tolist(), c.X_WC.tolist(), c.image_size] for c in self.cameras
-            ],
+            "cameras": to_lists(self.cameras),
             "look": self.look,
             "origin": self.origin,
         }
@@ -353,20 +362,18 @@ class Episodes:
 
         Raises:
             FileNotFoundError: If there is no such file.
+            IsADirectoryError: If it is a folder.
             ValueError: If it is cut short, changed, of another version or another kind.
         """
-        description: dict[str, Any]
-        arrays: dict[str, Any]
-        description, arrays = _store.read(path)
-        if description.get("kind") != "episodes":
-            got = f"a file of {description.get('kind')!r}"
-            raise ValueError(complain(str(path), got, "a file of episodes"))
-        names: dict[str, Any] = {
-            name: tuple(description[name]) for name in ("policies", "objects", "views")
-        }
-        cameras = tuple(Camera(K, X, tuple(size)) for K, X, size in description["cameras"])
-        rest: dict[str, Any] = {**arrays, **names, "cameras": cameras}
-        return cls(**rest, look=description["look"], origin=description["origin"])
+
+        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Episodes:
+            names: dict[str, Any] = {
+                name: tuple(description[name]) for name in ("policies", "objects", "views")
+            }
+            rest = {name: description[name] for name in ("look", "origin")}
+            return cls(cameras=from_lists(description["cameras"]), **names, **rest, **arrays)
+
+        return _store.read_as(path, "episodes", make)
 
     @classmethod
     def sample(cls) -> Episodes:
@@ -389,7 +396,8 @@ class Episodes:
 
         Args:
             frames: uint8 ``(T, H, W, 3)``, one episode, or ``(E, T, H, W, 3)``; or a list of
-                picture files in order, a folder of them (sorted by name), or an animated GIF.
+                pictures ``(H, W, 3)`` or picture files in order, a folder of files (sorted by
+                name), or an animated GIF.
                 For a video, read it first: ``imageio.v3.imread("video.mp4")``.
             truth: Image coordinates ``(T, K, 2)`` or ``(E, T, K, 2)``, if you know them;
                 :func:`kpbook.grid.from_pixels` converts pixels.
@@ -397,10 +405,10 @@ class Episodes:
             objects: Names along K.
 
         Raises:
-            TypeError: If the pictures are not bytes.
+            TypeError: If the pictures are not bytes, or there are none.
             ValueError: If shapes do not fit, sizes differ or the truth holds a NaN.
         """
-        images = _read_pictures(frames) if not hasattr(frames, "shape") else np.asarray(frames)
+        images = np.asarray(_plain(frames) if hasattr(frames, "shape") else _read_pictures(frames))
         check_uint8(images, name="frames", hint=_BYTES)
         if images.ndim not in (4, 5) or images.shape[-1] != 3 or 0 in images.shape:
             got = f"shape {images.shape}"
@@ -412,7 +420,8 @@ class Episodes:
         if truth is None:
             points = np.zeros((E, T, 0, 2))
         else:
-            points = np.asarray(truth, dtype=np.float64)
+            expected = "image coordinates (T, K, 2) or (E, T, K, 2)"
+            points = as_float64(truth, name="truth", expected=expected)
             points = points[None] if one else points
             if points.ndim != 4 or points.shape[:2] != (E, T) or points.shape[3] != 2:
                 expected = "(T, K, 2)" if one else "(E, T, K, 2)"
@@ -422,7 +431,7 @@ class Episodes:
         edges = [W / max(W - 1, 1), H / max(H - 1, 1)]
         seen: np.ndarray = np.all(np.abs(points) <= edges, axis=-1)
         if visible is not None:
-            seen = np.asarray(visible, dtype=bool)
+            seen = np.asarray(_plain(visible), dtype=bool)
             seen = seen[None] if one else seen
         return cls(
             images=images[:, :, None],
@@ -484,34 +493,38 @@ def record(
         workers: Processes. Each loads the package (about two seconds), so few episodes are
             faster with 1. A script that asks for more needs ``if __name__ == "__main__":``.
         cache: Folder that keeps recordings; one with the same settings and versions is read
-            instead of made. A broken file is reported and recorded anew.
+            instead of made. A broken file is reported and recorded anew. It is made if it is
+            missing, and checked before the first episode.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: If a number is too small or a policy unknown, or a policy without a name
-            should be cached.
+        TypeError: If an argument is of another kind.
+        ValueError: If a number is too small or a policy unknown, a policy without a name
+            should be cached, or ``cache`` is no folder that can be written to.
     """
     check_integer(episodes, name="episodes", minimum=1)
     check_integer(steps, name="steps", minimum=1)
     check_integer(seed, name="seed", minimum=0)
     check_integer(workers, name="workers", minimum=1, hint="1 records in this process.")
-    makers = [policy] if isinstance(policy, str) or callable(policy) else list(policy)
+    makers: list[Any] = list(policy) if isinstance(policy, list | tuple) else [policy]
     if not makers:
         raise ValueError(complain("policy", "an empty list", "at least one policy"))
     for maker in makers:
         if isinstance(maker, str):
             world.policy(maker, np.random.default_rng(0))  # raises if it is unknown
         elif not callable(maker):
-            raise TypeError(complain("policy", repr(maker), "a name or (world, rng) -> policy"))
+            expected = "a name or a function (world, rng) -> policy, or a list of those"
+            raise TypeError(complain("policy", repr(maker), expected))
 
     job = _Job(makers, steps, seed)
     origin = job.origin(world, episodes)
     path = None
     if cache is not None:
-        path = _cache_path(Path(cache), makers, origin)
+        path = _cache_path(cache, makers, origin)
         found = _read_cache(path, origin)
         if found is not None:
             return found
+        _prepare_cache(path.parent)
     parts = _play_all(world, job, episodes, workers, progress)
     recorded = Episodes(
         **{name: np.stack([part[name] for part in parts]) for name in parts[0]},
@@ -523,7 +536,10 @@ def record(
         origin=origin,
     )
     if path is not None:
-        recorded.save(path)
+        try:
+            recorded.save(path)
+        except OSError as error:  # a full disk, say: what was recorded is worth more
+            warnings.warn(f"The recording was not cached: {error}", stacklevel=2)
     return recorded
 
 
@@ -623,13 +639,31 @@ def _play_all(
         raise RuntimeError(complain("workers", "a worker that died", "it to live", hint)) from error
 
 
-def _cache_path(folder: Path, makers: Sequence[Any], origin: Mapping[str, Any]) -> Path:
+def _cache_path(folder: Any, makers: Sequence[Any], origin: Mapping[str, Any]) -> Path:
+    if not isinstance(folder, str | Path):
+        raise TypeError(complain("cache", repr(folder), "a folder's name, str or pathlib.Path"))
     for maker in makers:
         if not isinstance(maker, str):
             hint = "Nothing tells two versions of a function apart; leave cache out."
             raise ValueError(complain("cache", f"policy {maker!r}", "policies by name", hint))
     digest = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
-    return folder / f"episodes-{digest[:16]}.kpe"
+    path = Path(folder) / f"episodes-{digest[:16]}.kpe"
+    if path.is_dir():
+        hint = "Move it away, or cache in another folder."
+        raise ValueError(complain("cache", f"a folder at {path}", "a file or nothing there", hint))
+    return path
+
+
+def _prepare_cache(folder: Path) -> None:
+    """Make the folder, or raise now and not after hours of recording."""
+    hint = "Name a folder; it is made if it is missing."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        got = f"{folder}, which cannot be a folder ({error.strerror})"
+        raise ValueError(complain("cache", got, "a folder", hint)) from error
+    if not os.access(folder, os.W_OK):
+        raise ValueError(complain("cache", f"{folder}, which is read-only", "a folder", hint))
 
 
 def _read_cache(path: Path, origin: Mapping[str, Any]) -> Episodes | None:
@@ -640,7 +674,7 @@ def _read_cache(path: Path, origin: Mapping[str, Any]) -> Episodes | None:
         episodes = Episodes.load(path)
         if episodes.origin != origin:
             raise ValueError(complain(str(path), "a recording of other settings", "this one's"))
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (ValueError, OSError) as error:
         warnings.warn(f"{error} It is recorded anew.", stacklevel=3)
         return None
     return episodes
@@ -653,6 +687,11 @@ def _label(maker: str | PolicyMaker) -> str:
 # -- a reader's own pictures -----------------------------------------------------------------
 
 
+def _plain(x: Any) -> Any:
+    """A tensor as an array; anything else as it is."""
+    return x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+
+
 def _read_pictures(source: Any) -> np.ndarray:
     """Read picture files, uint8 ``(T, H, W, 3)``."""
     from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -663,7 +702,10 @@ def _read_pictures(source: Any) -> np.ndarray:
             source = sorted(p for p in place.iterdir() if p.suffix.lower() in _PICTURES)
         else:
             source = [place]
-    files = list(source)
+    expected = "pictures: an array, a file, a folder, or a list of files or arrays (H, W, 3)"
+    if not isinstance(source, Iterable):
+        raise TypeError(complain("frames", repr(source), expected))
+    files = [_plain(file) for file in source]
     if not files:
         raise ValueError(complain("frames", "no pictures", f"files of {sorted(_PICTURES)}"))
     pictures: list[np.ndarray] = []
@@ -671,6 +713,8 @@ def _read_pictures(source: Any) -> np.ndarray:
         if isinstance(file, np.ndarray):
             pictures.append(file)
             continue
+        if not isinstance(file, str | Path):
+            raise TypeError(complain("frames", f"a list that holds {file!r}", expected))
         try:
             with Image.open(file) as image:
                 pages = [page.convert("RGB") for page in ImageSequence.Iterator(image)]

@@ -151,6 +151,9 @@ def test_progress_is_shown_only_if_asked(capsys):
         ({"policy": [3]}, TypeError, "policy: got 3, expected a name or"),
         ({"policy": lambda w, r: None, "workers": 2}, ValueError, "workers: .*top level of a mod"),
         ({"policy": drift, "cache": "somewhere"}, ValueError, "cache: .*policies by name"),
+        ({"policy": None}, TypeError, "policy: got None, expected a name or a function"),
+        ({"policy": {"walk": 1}}, TypeError, "policy: got {'walk': 1}, expected a name or"),
+        ({"cache": 3}, TypeError, "cache: got 3, expected a folder's name"),
     ],
 )
 def test_wrong_requests_are_named(options, error, message):
@@ -285,9 +288,29 @@ def spoil(path: Path, how: str) -> None:
         other.replace(path)
     elif how == "other kind":
         _store.write(path, {"kind": "weights"}, {"a": np.zeros(3)}, 1)
+    elif how == "no arrays":
+        _store.write(path, _store.read(path)[0], {}, 1)
+    elif how == "an array too many":
+        description, arrays = _store.read(path)
+        _store.write(path, description, {**arrays, "masks": np.zeros(3)}, 1)
+    elif how == "an array without axes":
+        description, arrays = _store.read(path)
+        _store.write(path, description, {**arrays, "actions": np.array(1.0)}, 1)
+    elif how == "no description":
+        _store.write(path, {"kind": "episodes"}, _store.read(path)[1], 1)
+    elif how == "cameras of another shape":
+        description, arrays = _store.read(path)
+        _store.write(path, {**description, "cameras": [[1, 2]]}, arrays, 1)
+    else:  # bytes that no version of us wrote, under a good checksum
+        body = {"not JSON": b"{", "no table": b"{}\n", "not xz": b'{"arrays": []}\nrest'}[how]
+        path.write_bytes(_store._MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
-BROKEN = ["truncated", "empty", "one bit flipped", "header changed", "foreign", "old version"]
+BROKEN = [
+    "truncated", "empty", "one bit flipped", "header changed", "foreign", "old version",
+    "no arrays", "an array too many", "an array without axes", "no description",
+    "cameras of another shape", "not JSON", "no table", "not xz",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", [*BROKEN, "other settings", "other kind"])
@@ -318,6 +341,51 @@ def test_an_interrupted_recording_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_is_a_file_or_lies_in_one_is_named_before_recording(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in ("file", "file/below"):
+        world = ToyWorld()
+        with pytest.raises(ValueError, match=r"cache: got .*cannot be a folder.*expected a folder"):
+            cached(tmp_path / place, world)
+        assert world.resets == 0
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_read_only_cache_is_named_before_recording_but_read_from(tmp_path, monkeypatch):
+    cached(tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs the tests may write anywhere
+    assert cached(tmp_path)[1] == 0
+    world = ToyWorld()
+    with pytest.raises(ValueError, match=r"cache: got .*read-only"):
+        cached(tmp_path, world, seed=1)
+    assert world.resets == 0
+
+
+def test_a_folder_in_the_place_of_a_cached_file_is_named_before_recording(tmp_path):
+    cached(tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    path.mkdir()
+    world = ToyWorld()
+    with pytest.raises(ValueError, match=rf"cache: got a folder at .*{path.name}.*Move it away"):
+        cached(tmp_path, world)
+    assert world.resets == 0
+
+
+def test_a_recording_that_cannot_be_cached_is_not_lost(tmp_path, monkeypatch):
+    """A full disk shows only at the end."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    good, _ = cached(tmp_path / "good")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="The recording was not cached: .*No space left"):
+        recorded, _ = cached(tmp_path / "full")
+    assert_same(recorded, good)
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 @pytest.mark.world
@@ -363,9 +431,35 @@ def test_nothing_in_a_file_is_a_pickle(tmp_path):
         pickle.loads(toy().save(tmp_path / "b").read_bytes())
 
 
-def test_a_missing_file_is_a_file_not_found(tmp_path):
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_file_is_a_file_not_found_with_what_to_do(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"none\.kpe: got no such file, exp.*Paths start at"
+    ):
         Episodes.load(tmp_path / "none.kpe")
+
+
+def test_what_is_no_files_name_is_named(tmp_path):
+    for act in (Episodes.load, toy().save):
+        with pytest.raises(IsADirectoryError, match=r": got a folder, expected a file\. Give the"):
+            act(tmp_path)
+        with pytest.raises(TypeError, match="path: got 3, expected a file's name"):
+            act(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["frames", "cameras"])
+def test_a_scene_without_a_part_is_an_error_that_says_so(tmp_path, lost):
+    from kpbook.world.scene import Scene
+
+    description, arrays = _store.read(Scene.sample().save(tmp_path / "a.kpe"))
+    for parts in (description, arrays):
+        parts.pop(lost, None)
+    _store.write(tmp_path / "a.kpe", description, arrays, 0)
+    with pytest.raises(ValueError, match=rf"a\.kpe: got parts that are missing.*{lost}.*expected"):
+        Scene.load(tmp_path / "a.kpe")
+    toy().save(tmp_path / "b.kpe")
+    with pytest.raises(ValueError, match=r"got a file of 'episodes', expected a file of 'scene'"):
+        Scene.load(tmp_path / "b.kpe")
 
 
 # -- the sample --------------------------------------------------------------------------------
@@ -485,11 +579,26 @@ def test_a_split_by_counts_is_exact_and_random_by_seed():
         ((), "parts: got"),
         ((0.9, -0.1), "positive shares"),
         ((0.99, 0.01), "parts: got .*leaves a part empty.*never cuts an episode"),
+        ((np.nan, 0.5), r"parts: got \(nan, 0.5\), expected positive shares"),
+        ((0.5, np.inf), r"parts: got \(0.5, inf\), expected positive shares"),
     ],
 )
 def test_an_impossible_split_is_named(parts, message):
     with pytest.raises(ValueError, match=message):
         toy().split(parts)
+
+
+@pytest.mark.parametrize("parts", [0.5, None, "ab", ("a", "b"), [[1], [2]]], ids=repr)
+def test_a_split_into_no_list_of_numbers_is_named(parts):
+    with pytest.raises(TypeError, match=r"parts: got .*positive shares.*Such as \(0\.8, 0\.2\)"):
+        toy().split(parts)
+
+
+@pytest.mark.parametrize("seed", ["a", None, 1.5])
+def test_a_splits_seed_is_a_whole_number(seed):
+    """catches: None, which would split differently each time"""
+    with pytest.raises(TypeError, match=r"seed: got .*a whole number, at least 0"):
+        toy().split((0.5, 0.5), seed=seed)
 
 
 def test_one_episode_cannot_be_split():
@@ -587,6 +696,11 @@ def test_truth_px_is_the_truth_on_the_pixel_ruler():
         (lambda e, g: e.pairs((3, 2), 2, g), ValueError, "gap: got"),
         (lambda e, g: e.pairs(0, 2, g), ValueError, "gap: got 0.*both frames are the same"),
         (lambda e, g: e.flat(3), ValueError, "view: got 3"),
+        (lambda e, g: e.pairs((1, 2, 3), 2, g), ValueError, r"gap: got \(1, 2, 3\), .*or two"),
+        (lambda e, g: e.pairs((), 2, g), ValueError, r"gap: got \(\), .*or two"),
+        (lambda e, g: e.pairs(1.5, 2, g), TypeError, "gap: got 1.5, expected a whole number"),
+        (lambda e, g: e.pairs((1, 2.5), 2, g), TypeError, "gap: got 2.5, expected a whole number"),
+        (lambda e, g: e.pairs("12", 2, g), TypeError, "gap: got '12'"),
     ],
 )
 def test_impossible_batches_are_named(draw, error, message, rng):
@@ -615,6 +729,14 @@ def test_own_arrays_become_episodes_of_one_view():
     hidden = Episodes.from_frames(pictures(2, 5, 7, 9), truth, visible=np.zeros((2, 5, 3), bool))
     assert not hidden.visible.any()
     two.split((1, 1))
+
+
+def test_own_tensors_are_taken_as_arrays_are():
+    frames, truth = pictures(5, 7, 9), np.full((5, 2, 2), 0.25)
+    arrays = Episodes.from_frames(frames, truth, visible=np.eye(5, 2, dtype=bool))
+    tensors = [torch.from_numpy(x) for x in (frames, truth, np.eye(5, 2, dtype=bool))]
+    assert_same(Episodes.from_frames(*tensors), arrays)
+    assert_same(Episodes.from_frames(list(tensors[0]), *tensors[1:]), arrays)
 
 
 def test_own_frames_can_be_saved_and_drawn(tmp_path, rng):
@@ -650,6 +772,9 @@ def test_own_picture_files_are_read_in_order_from_a_list_a_folder_and_a_gif(tmp_
         (lambda p: p, ValueError, "frames: got no pictures"),
         (lambda p: [p / "none.png"], FileNotFoundError, r"none\.png"),
         (lambda p: write(p / "a.mp4", b"video"), ValueError, r"a\.mp4.*imageio"),
+        (lambda p: None, TypeError, r"frames: got None, expected pictures: an array, a file, a f"),
+        (lambda p: [1, 2], TypeError, "frames: got a list that holds 1, expected pictures"),
+        (lambda p: [torch.zeros(3, 4, 3)], TypeError, "frames: got dtype float32"),
         (lambda p: [pictures(3, 4), pictures(4, 4)], ValueError, r"pictures of one size, \(3, 4\)"),
     ],
 )

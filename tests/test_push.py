@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import itertools
 import pickle
 import subprocess
@@ -677,6 +678,13 @@ def test_without_pybullet_the_message_says_where_to_get_it_and_what_works_withou
     monkeypatch.setitem(sys.modules, "pybullet", None)
     with pytest.raises(ImportError, match=r"3\.10 and 3\.11 only.*conda-forge.*Episodes\.sample"):
         PushWorld()
+
+
+def test_without_gymnasium_it_says_the_same(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    monkeypatch.delitem(sys.modules, "kpbook.world.push")
+    with pytest.raises(ImportError, match=r"gymnasium: .*3\.11 only.*conda-forge.*Episodes\.sam"):
+        importlib.import_module("kpbook.world.push")
 
 
 def test_egl_that_cannot_load_is_an_error_and_does_not_end_the_process(monkeypatch, tmp_path):

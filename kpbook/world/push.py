@@ -30,11 +30,16 @@ from kpbook.grid import Size, as_size, to_pixels
 from kpbook.world.policies import POLICIES, Policy
 from kpbook.world.quiet import quiet
 
+_WHEELS = (
+    "pybullet has wheels for Python 3.10 and 3.11 only; elsewhere: conda install -c conda-forge "
+    "pybullet. Without it, kpbook.episodes.Episodes.sample() still gives recorded frames."
+)
+
 try:
     import gymnasium
     from gymnasium import spaces
 except ImportError:
-    require("gymnasium", extra="world", purpose="the simulated world")
+    require("gymnasium", extra="world", purpose="PushWorld", hint=_WHEELS)
     raise
 
 OBJECTS = ("cube", "target", "end_effector")
@@ -62,10 +67,6 @@ _OWN_MASK = np.array([1, 2, 4])  # mask id of the body that each object belongs 
 # Bounds of the observation: hand position and velocity, then the cube's position, angles,
 # velocity and angular velocity. Positions in metres, angles in radians, speeds per second.
 _BOUNDS = np.repeat([10.0, 100.0, 10.0, 3.1416, 100.0, 1000.0], 3).astype(np.float32)
-_WHEELS = (
-    "pybullet has wheels for Python 3.10 and 3.11 only; elsewhere: conda install -c conda-forge "
-    "pybullet. Without it, kpbook.episodes.Episodes.sample() still gives recorded frames."
-)
 
 
 class _Image(NamedTuple):

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from kpbook import _store
-from kpbook._checks import complain
-from kpbook.cameras import Camera
+from kpbook.cameras import Camera, from_lists, to_lists
 from kpbook.world.quiet import quiet
 
 VIEWS, IMAGE_SIZE, SEED = ("paper", "front", "side"), 128, 5
@@ -106,9 +105,7 @@ class Scene:
             "kind": "scene",
             "views": self.views,
             "objects": self.objects,
-            "cameras": [
-                [c.intrinsics.tolist(), c.X_WC.tolist(), c.image_size] for c in self.cameras
-            ],
+            "cameras": to_lists(self.cameras),
         }
         return _store.write(path, description, {n: getattr(self, n) for n in _ARRAYS}, 9)
 
@@ -120,16 +117,12 @@ class Scene:
             FileNotFoundError: If there is no such file.
             ValueError: If it is cut short, changed, of another version or another kind.
         """
-        description: dict[str, Any]
-        arrays: dict[str, Any]
-        description, arrays = _store.read(path)
-        if description.get("kind") != "scene":
-            got = f"a file of {description.get('kind')!r}"
-            raise ValueError(complain(str(path), got, "a file of a scene"))
-        cameras = tuple(Camera(K, X, tuple(size)) for K, X, size in description["cameras"])
-        names = {key: tuple(description[key]) for key in ("views", "objects")}
-        rest: dict[str, Any] = {**names, **arrays}
-        return cls(cameras=cameras, **rest)
+
+        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Scene:
+            names: dict[str, Any] = {key: tuple(description[key]) for key in ("views", "objects")}
+            return cls(cameras=from_lists(description["cameras"]), **names, **arrays)
+
+        return _store.read_as(path, "scene", make)
 
     @classmethod
     def sample(cls) -> Scene:
