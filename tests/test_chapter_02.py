@@ -160,7 +160,7 @@ def test_a_scene_reads_back_as_it_was_written_and_other_files_are_refused(tmp_pa
     for name in ("frames", "full", "depth_m", "mask", "truth", "visible", "positions"):
         np.testing.assert_array_equal(getattr(again, name), getattr(scene, name))
     episodes = Episodes.sample()[:1].save(tmp_path / "episodes.kpe")
-    with pytest.raises(ValueError, match="a file of 'episodes', expected a file of a scene"):
+    with pytest.raises(ValueError, match="a file of 'episodes', expected a file of 'scene'"):
         Scene.load(episodes)
 
 
