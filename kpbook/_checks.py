@@ -126,11 +126,12 @@ def check_positive(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` unless every number in ``x`` lies in [``low``, ``high``]."""
-    expected = f"values in [{low:g}, {high:g}]"
+    expected = f"values in [{_number(low)}, {_number(high)}]"
     values = _as_numbers(x, name=name, expected=expected, hint=hint)
     smallest, largest = float(values.min()), float(values.max())
     if not (smallest >= low and largest <= high):
-        got = f"values from {smallest:g} to {largest:g}" if values.numel() > 1 else f"{smallest:g}"
+        ends = _number(smallest), _number(largest)
+        got = "values from {} to {}".format(*ends) if values.numel() > 1 else ends[0]
         raise ValueError(complain(name, got, expected, hint))
 
 
@@ -178,6 +179,11 @@ def _as_numbers(x: Any, *, name: str, expected: str, hint: str) -> torch.Tensor:
         raise TypeError(
             complain(name, repr(x), f"a number or a tensor, {expected}", hint)
         ) from None
+
+
+def _number(value: float) -> str:
+    """Whole numbers in full, 4294967296; others with six digits."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def _tensor(x: Any) -> torch.Tensor:
