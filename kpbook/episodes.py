@@ -502,6 +502,10 @@ def record(
         ValueError: If a number is too small or a policy unknown, a policy without a name
             should be cached, or ``cache`` is no folder that can be written to.
     """
+    missing = [part for part in ("reset", "step", "frame", "truth") if not hasattr(world, part)]
+    if missing:
+        got = f"{type(world).__name__}, which has no {', '.join(missing)}"
+        raise TypeError(complain("world", got, "a world such as kpbook.world.PushWorld()"))
     check_integer(episodes, name="episodes", minimum=1)
     check_integer(steps, name="steps", minimum=1)
     check_integer(seed, name="seed", minimum=0)

@@ -807,3 +807,10 @@ def test_a_digest_of_the_format_is_as_documented(tmp_path):
     magic, digest, rest = (toy().save(tmp_path / "a")).read_bytes().split(b"\n", 2)
     assert magic == b"kpbook arrays 1"
     assert digest.decode() == hashlib.sha256(rest).hexdigest()
+
+
+def test_recording_something_that_is_no_world_names_what_it_lacks():
+    with pytest.raises(
+        TypeError, match=r"world: got NoneType, which has no reset, step.*PushWorld"
+    ):
+        record(None, episodes=1, progress=False)
