@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import itertools
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -732,6 +733,9 @@ def test_egl_draws_steadily_in_silence_and_in_one_world_at_a_time():
     try:
         world = PushWorld(renderer="egl", image_size=8)
     except RuntimeError as error:
+        # Graphics drivers are the machine's, not ours to install; any other fault is ours.
+        if not re.search("no eglRenderer|the plug-in failed", str(error)):
+            raise
         pytest.skip(f"no EGL on this machine: {error}")
     world.close()
     run = subprocess.run([sys.executable, "-c", EGL], capture_output=True, text=True)
