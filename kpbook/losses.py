@@ -1,0 +1,127 @@
+"""What the extractors minimise: pure functions of predictions and targets; derived in chapter 3."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kpbook._checks import (
+    check_floating,
+    check_integer,
+    check_range,
+    check_shape,
+    check_uint8,
+    complain,
+)
+
+_BINS_HINT = "Bins per colour channel; 8 gives 512 colours."
+
+
+def reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""Return the mean squared error of an image, weighted per pixel if wanted.
+
+    .. math:: L = \frac{1}{B\,C\,H\,W} \sum w_{bij}\,(\hat x_{bcij} - x_{bcij})^2
+
+    Source: Cramer et al. (2024), who write a sum and compute this mean; the weight is ours.
+
+    Args:
+        prediction: Drawn images ``float (B, C, H, W)``, any range: no network clips its output.
+        target: Images of the same shape.
+        weight: ``(B, 1, H, W)``, not negative, with mean about 1; 1 everywhere without it.
+
+    Returns:
+        One number, squared units of the images.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    B, _, H, W = check_shape(prediction, "B C H W", name="prediction")
+    if prediction.shape != target.shape:
+        hint = "A broadcast would average over pairs that do not belong together."
+        got, expected = f"shape {tuple(target.shape)}", f"{tuple(prediction.shape)}"
+        raise ValueError(complain("target", got, expected, hint))
+    squared = (prediction - target).square()
+    if weight is None:
+        return squared.mean()
+    check_shape(weight, f"{B} 1 {H} {W}", name="weight", hint="One number per pixel.")
+    return (weight * squared).mean()
+
+
+def acceleration(points: Tensor) -> Tensor:
+    r"""Return the mean squared second difference of keypoints: the papers' "velocity loss".
+
+    .. math:: L = \operatorname{mean}\big((z_{t+1} - z_t) - (z_t - z_{t-1})\big)^2
+
+    It costs nothing to move fast; it costs to change speed. Source: Finn et al. (2016), who call
+    it slowness; Cramer et al. (2024), velocity loss.
+
+    Args:
+        points: Snippets of at least three frames in a row, ``(..., T, N, 2)``.
+
+    Returns:
+        One number, squared units of the points.
+
+    Raises:
+        ValueError: If a snippet has fewer than three frames.
+    """
+    *_, T, _ = check_shape(points, "... T N 2", name="points", hint="Snippets of frames in a row.")
+    if T < 3:
+        hint = "A second difference needs three frames; velocity needs snippets of 3."
+        raise ValueError(complain("points", f"{T} frames", "at least 3 in a row", hint))
+    return points.diff(n=2, dim=-3).square().mean()
+
+
+def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
+    r"""Return the weight of each colour: one over how often it occurs, with mean 1 over pixels.
+
+    .. math:: w(c) = \frac{1}{n\,p(c)}, \quad n = |\{c : p(c) > 0\}|
+
+    so every colour that occurs has the same share of the loss, however few its pixels. A colour
+    that does not occur has the largest weight of those that do. The idea takes for granted that
+    what matters has a rare colour; it names no colour and no object.
+
+    Args:
+        frames: uint8 ``(..., H, W, 3)``.
+        bins: Cells per channel, 2 to 64: a colour is one of ``bins³`` cells.
+
+    Returns:
+        ``(bins³,)``, float32, on the CPU; index red, green, blue, blue fastest.
+
+    Raises:
+        TypeError: If the frames are not bytes.
+        ValueError: If they are no colour images, or ``bins`` is out of range.
+    """
+    check_uint8(frames, name="frames")
+    check_shape(frames, "... H W 3", name="frames", hint="Colour last, as in Episodes.")
+    check_integer(bins, name="bins", minimum=2, hint=_BINS_HINT)
+    check_range(bins, 2, 64, name="bins", hint=_BINS_HINT)
+    red, green, blue = np.moveaxis((frames.astype(np.uint32) * bins) >> 8, -1, 0)
+    counts = np.bincount((red * bins**2 + green * bins + blue).ravel(), minlength=bins**3)
+    present = counts > 0
+    weight = counts.sum() / (present.sum() * np.maximum(counts, 1))
+    weight[~present] = weight[present].max()
+    return torch.from_numpy(weight).float()
+
+
+def rarity_weight(images: Tensor, table: Tensor) -> Tensor:
+    """Return the weight of each pixel, half of it equal for all, half by rarity; mean about 1.
+
+    Args:
+        images: ``float (B, 3, H, W)`` in [0, 1].
+        table: What :func:`colour_rarity` returned, on the images' device.
+
+    Returns:
+        ``(B, 1, H, W)``, without a gradient.
+
+    Raises:
+        ValueError: If the images have no three colours, or the table is no cube of bins.
+    """
+    check_floating(images, name="images", hint="kpbook.images.to_float converts bytes.")
+    check_shape(images, "B 3 H W", name="images")
+    bins = round(len(table) ** (1 / 3))
+    if bins**3 != len(table):
+        raise ValueError(complain("table", f"{len(table)} entries", "bins³, from colour_rarity"))
+    cell = (images.detach().clamp(0, 1) * 255).round().long() * bins >> 8
+    index = (cell[:, 0] * bins + cell[:, 1]) * bins + cell[:, 2]
+    return 0.5 + 0.5 * table[index][:, None]
