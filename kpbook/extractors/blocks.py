@@ -70,7 +70,7 @@ def check_input(images: Tensor, size: int | tuple[int, int]) -> None:
     check_floating(images, name="images", hint=_FLOAT_HINT)
     symbolic = (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        or torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
         or torch._C._functorch.is_functorch_wrapped_tensor(images)
     )
     if not symbolic:
