@@ -7,6 +7,7 @@ plotting library.
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from kpbook.heatmaps import (
     entropy,
@@ -22,19 +23,25 @@ from kpbook.heatmaps import (
 __version__ = "0.1.0"
 #: Loaded at their first use as ``kpbook.<name>``.
 _MODULES = (
-    "bench", "cameras", "claims", "episodes", "extractors", "images", "plot", "runs", "tier",
-    "widgets", "world",
+    "bench", "cameras", "claims", "episodes", "extractors", "images", "plot", "runs", "sweep",
+    "tier", "widgets", "world", "zoo",
 )  # fmt: skip
 __all__ = [
     "entropy",
     "expectation",
     "gaussian_maps",
+    "load",
     "mode",
     "presence",
     "soft_argmax",
     "spatial_softmax",
     "spread",
 ]
+
+
+def load(name: str, device: Any = None) -> Any:
+    """Return a shipped extractor, trained and in eval mode: :func:`kpbook.zoo.load`."""
+    return importlib.import_module("kpbook.zoo").load(name, device)
 
 
 def __getattr__(name: str) -> ModuleType:

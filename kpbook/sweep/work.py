@@ -1,0 +1,165 @@
+"""One job, from episodes to run record, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kpbook import training, zoo
+from kpbook.episodes import Episodes
+from kpbook.extractors import registry
+from kpbook.images import resize, to_float
+from kpbook.metric import tracking_error
+from kpbook.sweep.plan import Job, episodes_of
+
+_BATCH = 64
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_LAST_WORDS = 12  # lines of a crashed job's output that are shown
+
+
+def run_apart(job: Job, out: Path) -> tuple[str, str]:
+    """Train one job in a process of its own.
+
+    The process reads the job from a pipe, and ends when the pipe's other end does: whatever
+    kills this process, on purpose or not, leaves nothing behind that still trains.
+
+    Returns:
+        The job's name, and its last words: empty if it finished.
+    """
+    log = out / ".work" / f"{job.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", "from kpbook.sweep.work import main; main()"]
+    environment = os.environ | _ONE_THREAD | {"PYTHONFAULTHANDLER": "1"}
+    line = json.dumps({"job": asdict(job), "out": str(out)}) + "\n"
+    with log.open("wb") as sink:
+        # A session of its own: Ctrl-C must not reach `fit`, which would keep half a run.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        with child.stdin or sink as pipe:
+            try:
+                pipe.write(line.encode())
+                pipe.flush()
+            except BrokenPipeError:
+                pass  # it died at once; its log says why
+            code = child.wait()
+    if code == 0 and job.finished(out):
+        log.unlink()
+        return job.name, ""
+    return job.name, _last_words(code, log)
+
+
+def _last_words(code: int, log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-_LAST_WORDS:]
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return "\n".join([how, *lines])
+
+
+def main() -> None:
+    """Read a job from standard input and train it; the body of the process."""
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    train(Job(**order["job"]), Path(order["out"]))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()  # returns when the parent is gone
+    os._exit(1)
+
+
+def train(job: Job, out: Path) -> None:
+    """Train one job, or go on with it, and write its record and weights into ``out``."""
+    settings, work = job.settings, job.work(out)
+    split = settings["split"]
+    episodes = episodes_of(settings, out / ".work", workers=1)
+    training_set, validation = episodes.split(
+        (split["train"], split["validation"]), seed=split["seed"]
+    )
+    overrides = settings["overrides"]
+    extractor = registry.build(settings["architecture"], seed=job.seed, **overrides)
+    fit = training.fit(
+        extractor,
+        training_set,
+        steps=settings["steps"],
+        seed=job.seed,
+        validate=validation,
+        folder=work,
+        name=job.name,
+        progress=False,
+        **settings["fit"],
+    )
+    if fit.stopped:
+        raise SystemExit(f"{job.name} was {fit.stopped}; its checkpoint stays.")
+    *rows, last = fit.record.results
+    record = replace(
+        fit.record,
+        name=job.name,
+        command=job.command,
+        results=[*rows, {**last, **evaluate(fit.extractor, validation)}],
+        config={**fit.record.config, "settings": dict(settings), "digest": job.digest},
+    )
+    zoo.save(fit.extractor, out / f"{job.name}.safetensors", record)
+    record.save(out)  # last: it is what makes a job finished
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def evaluate(extractor: Any, validation: Episodes) -> dict[str, Any]:
+    """Score an extractor on the second half of the episodes; the map is fitted on the first.
+
+    Returns:
+        For each object ``error/<object>`` ([-1, 1]² units), ``r2/<object>``, ``within/<object>``
+        (the error within episodes) and ``keypoint/<object>``, and ``reconstruction_error``, the
+        mean squared error per colour value over all validation frames, at the size of the
+        reconstruction. A number that does not exist is ``None``.
+    """
+    half = len(validation) // 2
+    fit, score = validation[:half].flat(), validation[half:].flat()
+    points, reconstruction = _run(extractor, validation)
+    result = tracking_error(
+        points[len(fit.truth) :],
+        score.truth,
+        fit_points=points[: len(fit.truth)],
+        fit_truth=fit.truth,
+        episode=score.episode,
+        fit_episode=fit.episode,
+    )
+    row: dict[str, Any] = {"reconstruction_error": reconstruction}
+    for k, name in enumerate(validation.objects):
+        for part in ("error", "r2", "within"):
+            value = float(getattr(result, part)[k])
+            row[f"{part}/{name}"] = value if math.isfinite(value) else None
+        row[f"keypoint/{name}"] = int(result.keypoint[k])
+    return row
+
+
+@torch.no_grad()
+def _run(extractor: Any, validation: Episodes) -> tuple[Tensor, float]:
+    """Keypoints ``(M, N, 2)`` of all frames in a row, and the mean squared reconstruction error."""
+    frames = validation.flat().images
+    device = next(extractor.parameters()).device
+    points, errors = [], []
+    for start in range(0, len(frames), _BATCH):
+        images = to_float(frames[start : start + _BATCH], device)
+        drawn = extractor.reconstruct(images)
+        target = resize(images, drawn.shape[-2:])
+        errors.append((drawn - target).square().mean((1, 2, 3)).cpu())
+        points.append(extractor(images).cpu())
+    return torch.cat(points), float(torch.cat(errors).double().mean())
