@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from kpbook import runs
 from kpbook._checks import check_integer, complain, require
 from kpbook.sweep import plan, tables
 from kpbook.sweep.work import run_apart
 
 BACKENDS = ("loky", "ray")
 _LIVES = 3  # times that the pool of processes may break before the sweep gives up
+_PAUSE = 0.5  # seconds between two looks for outcomes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,12 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _chosen(jobs, options.only)
         out = options.out or _results() / options.config.stem
         todo = chosen if options.force else _unfinished(chosen, out)
-        count = _processes(options.jobs)
+        count = _processes(options.jobs, options.backend)
         if options.dry_run:
             return _list(chosen, todo)
-        print(f"{len(chosen)} jobs, {len(todo)} to do, {count} at a time", flush=True)
+        many = count if count > 0 else "as many as the cluster takes"
+        print(f"{len(chosen)} jobs, {len(todo)} to do, {many} at a time", flush=True)
         for job in {str(job.settings["data"]): job for job in todo}.values():
-            plan.episodes_of(job.settings, out / ".work", count)  # recorded once, then read
+            plan.episodes_of(job.settings, out / ".work", max(1, count))  # made once, then read
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -78,10 +81,11 @@ def _list(jobs: list[plan.Job], todo: list[plan.Job]) -> int:
     return 0
 
 
-def _processes(asked: int | None) -> int:
+def _processes(asked: int | None, backend: str) -> int:
     joblib = require("joblib", extra="sweep", purpose="running jobs side by side")
     if asked is None:
-        return int(joblib.cpu_count(only_physical_cores=True))
+        # joblib's -1 stands for all that a cluster has.
+        return -1 if backend == "ray" else int(joblib.cpu_count(only_physical_cores=True))
     return check_integer(asked, name="--jobs", minimum=1)
 
 
@@ -93,43 +97,85 @@ def _results() -> Path:
 def _run_all(
     jobs: list[plan.Job], todo: list[plan.Job], out: Path, backend: str, count: int
 ) -> dict[str, str]:
-    """Run jobs and tell of each as it ends; return the last words of those that crashed."""
-    start, crashed, done = time.perf_counter(), {}, 0
-    for name, words in _outcomes(todo, out, backend, count):
-        done += 1
-        head = f"[{done}/{len(todo)}] {time.perf_counter() - start:6.0f} s  {name:<24}"
-        if words:
-            crashed[name] = words
-            print(f"{head} CRASHED: {words.splitlines()[-1]}", flush=True)
-            continue
-        print(f"{head} {tables.summary(runs.load(out / f'{name}.json'))}", flush=True)
-        tables.write(jobs, out)
-    return crashed
-
-
-def _outcomes(
-    todo: list[plan.Job], out: Path, backend: str, count: int
-) -> Iterator[tuple[str, str]]:
-    """Yield (name, last words) of every job as it ends, whatever happens to the pool."""
+    """Run jobs, whatever happens to the pool; return the last words of those that crashed."""
     joblib = require("joblib", extra="sweep", purpose="running jobs side by side")
-    broken = require("joblib.externals.loky.process_executor", extra="sweep", purpose="the pool")
+    loky = require("joblib.externals.loky.process_executor", extra="sweep", purpose="the pool")
     if backend == "ray":
-        require("ray.util.joblib", extra="sweep", purpose="--backend ray").register_ray()
-    left = {job.name: job for job in todo}
-    for _ in range(_LIVES):
-        pool = joblib.Parallel(
-            n_jobs=count, backend=backend, batch_size=1, return_as="generator_unordered"
-        )
-        calls = [joblib.delayed(run_apart)(job, out.resolve()) for job in left.values()]
-        try:
-            for name, words in pool(calls):
-                del left[name]
-                yield name, words
+        _start_ray()
+    with Reporter(jobs, todo, out) as reporter:
+        for _ in range(_LIVES):
+            left = [job for job in todo if job.name not in reporter.ended]
+            pool = joblib.Parallel(n_jobs=count, backend=backend, batch_size=1)
+            try:
+                pool(joblib.delayed(run_apart)(job, out.resolve()) for job in left)
+                break
+            except loky.TerminatedWorkerError as error:
+                # Somebody killed a process that minds a job: go on with what has not ended.
+                print(f"The pool broke; begun anew. {error}", file=sys.stderr, flush=True)
+                reporter.look()
+    lost = {job.name: "the pool broke each time" for job in todo if job.name not in reporter.ended}
+    return {name: words for name, words in reporter.ended.items() if words} | lost
+
+
+def _start_ray() -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = require("ray", extra="sweep", purpose="--backend ray")
+    require("ray.util.joblib", extra="sweep", purpose="--backend ray").register_ray()
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level="ERROR")
+
+
+class Reporter:
+    """Tells of each job as it ends, and keeps the tables up to date.
+
+    It looks for the outcomes in the folder: of joblib's backends some, ray's among them, return
+    nothing before the last job has ended.
+
+    Attributes:
+        ended: Name -> last words, empty for a job that finished.
+    """
+
+    def __init__(self, jobs: list[plan.Job], todo: list[plan.Job], out: Path) -> None:
+        self.ended: dict[str, str] = {}
+        self._jobs, self._todo, self._out = jobs, todo, out
+        self._start, self._stop = time.monotonic(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Reporter:
+        for job in self._todo:
+            job.outcome(self._out).unlink(missing_ok=True)  # of an earlier sweep
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.look()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_PAUSE):
+            self.look()
+
+    def look(self) -> None:
+        """Report the jobs that have ended since the last look."""
+        with self._lock:
+            for job in self._todo:
+                if job.name not in self.ended and job.outcome(self._out).is_file():
+                    self._tell(job)
+
+    def _tell(self, job: plan.Job) -> None:
+        words = self.ended[job.name] = job.outcome(self._out).read_text(encoding="utf-8")
+        job.outcome(self._out).unlink()
+        head = f"[{len(self.ended)}/{len(self._todo)}] {job.name:<24}"
+        record = job.finished(self._out)
+        if words or record is None:
+            print(f"{head} CRASHED: {words.splitlines()[-1]}", flush=True)
             return
-        except broken.TerminatedWorkerError as error:
-            reason = str(error)  # one that minds jobs was killed: begin anew with what is left
-    for name in left:
-        yield name, f"the pool broke {_LIVES} times: {reason}"
+        minutes = (time.monotonic() - self._start) / 60
+        print(f"{head} {tables.summary(record)}  ({minutes:.1f} minutes so far)", flush=True)
+        tables.write(self._jobs, self._out)
 
 
 def _report(crashed: dict[str, str], out: Path) -> int:

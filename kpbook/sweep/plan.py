@@ -57,6 +57,10 @@ class Job:
         """Folder of its checkpoints, one for each choice of settings."""
         return out / ".work" / f"{self.name}-{self.digest}"
 
+    def outcome(self, out: Path) -> Path:
+        """File of its last words, empty if it finished; there from its end until it is read."""
+        return out / ".work" / f"{self.name}.outcome"
+
     def finished(self, out: Path) -> runs.RunRecord | None:
         """Return its run record, or ``None`` if it has not finished with these settings.
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kpbook import training, zoo
+from kpbook._files import write_atomically
 from kpbook.episodes import Episodes
 from kpbook.extractors import registry
 from kpbook.images import resize, to_float
@@ -29,14 +30,11 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 _LAST_WORDS = 12  # lines of a crashed job's output that are shown
 
 
-def run_apart(job: Job, out: Path) -> tuple[str, str]:
-    """Train one job in a process of its own.
+def run_apart(job: Job, out: Path) -> None:
+    """Train one job in a process of its own, and leave its outcome in a file.
 
     The process reads the job from a pipe, and ends when the pipe's other end does: whatever
     kills this process, on purpose or not, leaves nothing behind that still trains.
-
-    Returns:
-        The job's name, and its last words: empty if it finished.
     """
     log = out / ".work" / f"{job.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -60,10 +58,11 @@ def run_apart(job: Job, out: Path) -> tuple[str, str]:
             except BrokenPipeError:
                 pass  # it died at once; its log says why
             code = child.wait()
-    if code == 0 and job.finished(out):
+    good = code == 0 and job.finished(out) is not None
+    words = "" if good else _last_words(code, log)
+    write_atomically(job.outcome(out), words.encode())
+    if good:
         log.unlink()
-        return job.name, ""
-    return job.name, _last_words(code, log)
 
 
 def _last_words(code: int, log: Path) -> str:
