@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 #: Loaded at their first use as ``kpbook.<name>``.
 _MODULES = (
     "bench", "cameras", "claims", "episodes", "extractors", "images", "plot", "runs", "sweep",
-    "tier", "widgets", "world", "zoo",
+    "tier", "training", "widgets", "world", "zoo",
 )  # fmt: skip
 __all__ = [
     "entropy",

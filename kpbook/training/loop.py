@@ -1,0 +1,275 @@
+"""The loop: steps, validation, checkpoints, an end in good order whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from kpbook import runs
+from kpbook._checks import check_choice, check_integer, check_positive, check_range
+from kpbook.episodes import Episodes
+from kpbook.training.checkpoints import Shelf
+from kpbook.training.guards import Interrupts, own_randomness
+from kpbook.training.run import SCHEDULES, Run
+from kpbook.training.settings import check_learner, describe, digest, label_of, move, plain
+from kpbook.training.validation import Validation, check_frames
+
+_POINTS = 20  # of the curve, if ``every`` is not given
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What :func:`fit` returns.
+
+    Attributes:
+        curve: One row per point. ``step``, ``images`` (seen so far); ``seconds`` and
+            ``cpu_seconds`` (of everything), ``train_seconds`` and ``train_cpu_seconds`` (of the
+            steps alone), summed over resumed runs; ``loss`` and its parts, averaged over the
+            steps since the last row; with ``validate`` also ``validation/<part>``,
+            ``error/<object>`` (squared distance, normalised units) and ``r2/<object>``. ``None``
+            stands for a value that is not finite.
+        record: The run record: the curve, with ``images_per_second`` (of the steps alone) in its
+            last row.
+        extractor: The one that was given, trained, in eval mode.
+        stopped: ``None``, or ``"interrupted"`` if Ctrl-C ended the run before its last step.
+    """
+
+    curve: list[dict[str, Any]]
+    record: runs.RunRecord
+    extractor: Any
+    stopped: str | None = None
+
+
+def fit(
+    extractor: nn.Module,
+    episodes: Episodes,
+    *,
+    steps: int,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    schedule: str = "constant",
+    validate: Episodes | None = None,
+    every: int | None = None,
+    folder: str | Path | None = None,
+    name: str | None = None,
+    resume: bool = True,
+    checkpoint_every: float = 30.0,
+    device: Any = None,
+    progress: bool = True,
+    config: Mapping[str, Any] | None = None,
+) -> Fit:
+    """Train an extractor with Adam (Cramer et al., 2024, use it at 1e-3 without a schedule).
+
+    ``seed`` decides all batches. The initial weights are the caller's: call
+    ``torch.manual_seed`` before building the extractor, and the same machine, with the same
+    number of threads, repeats a run bit for bit on a CPU. A run that was killed and resumed is
+    the same run, too, if all state of the extractor is in its ``state_dict``.
+
+    Ctrl-C ends the step, writes a checkpoint if there is a folder, warns, and returns with
+    ``stopped="interrupted"``: the extractor keeps what it has learned. Calling ``fit`` again with
+    the same folder goes on. A second Ctrl-C does not wait for the step; it goes back to the last
+    row of the curve or checkpoint.
+
+    Args:
+        extractor: A module with ``image_size``, ``images_per_batch``, ``batch(episodes,
+            generator)`` and ``loss(batch)``; with ``prepare(episodes)``, that is called first.
+        episodes: To train on.
+        steps: Of the optimiser, at least 1.
+        seed: Of the batches.
+        learning_rate: Of Adam; the peak of a one-cycle schedule.
+        weight_decay: Decoupled, as in AdamW.
+        schedule: "constant", or "one-cycle" (see :func:`kpbook.training.run.rate`).
+        validate: Other episodes, with truth, to follow tracking on: the affine map is fitted on
+            the first half of them and scored on the second.
+        every: Steps between rows of the curve; without it about 20 rows. The last step has one.
+        folder: Where checkpoints and the run record (``<name>.json``, at the end) go.
+        name: Of the run, also of its files; the extractor's and the seed without it.
+        resume: Go on from a checkpoint in ``folder``. ``False`` deletes what it finds there.
+        checkpoint_every: Seconds between checkpoints, at least 0, which is after every step.
+        device: Where to train, such as "cuda"; where the extractor is without it.
+        progress: Show a progress bar.
+        config: Further settings for the run record, in plain types. A checkpoint of others is
+            refused.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If a number is out of range, a name unknown, the frames do not fit the
+            extractor, or the checkpoint belongs to a run of other settings.
+        FloatingPointError: If the loss or a weight is NaN or infinite. The extractor, and the
+            checkpoint, keep the last good weights.
+    """
+    began = time.perf_counter(), time.process_time()
+    steps = check_integer(steps, name="steps", minimum=1)
+    seed = check_integer(seed, name="seed", minimum=0)
+    every = max(1, round(steps / _POINTS)) if every is None else every
+    every = check_integer(every, name="every", minimum=1, hint="Steps between rows of the curve.")
+    check_positive(learning_rate, name="learning_rate")
+    check_range(weight_decay, 0, 1, name="weight_decay")
+    check_range(checkpoint_every, 0, math.inf, name="checkpoint_every", hint="In seconds.")
+    check_choice(schedule, SCHEDULES, name="schedule")
+    check_learner(extractor)
+    check_frames(episodes, extractor, name="episodes")
+    label = label_of(extractor, seed, name)
+    validation = None if validate is None else Validation(validate, extractor, episodes)
+    shelf = None if folder is None else Shelf(folder, label)
+    place = move(extractor, device)
+    options = {
+        "steps": steps,
+        "seed": seed,
+        "learning_rate": float(learning_rate),
+        "weight_decay": float(weight_decay),
+        "schedule": schedule,
+        "every": every,
+        "episodes": digest(episodes),
+        "validate": None if validate is None else digest(validate),
+        "config": plain(config or {}, name="config"),
+    }
+    with own_randomness(seed, place), torch.enable_grad():
+        try:
+            _prepare(extractor, episodes, validation)
+            extractor.train()
+            settings = {"extractor": describe(extractor), **options}
+            run = Run(extractor, episodes, place, settings, began)
+            _resume(run, shelf, resume)
+            stopped = _loop(run, validation, shelf, checkpoint_every, _bar(run, progress))
+        finally:
+            extractor.eval()
+    record = _record(run, label, stopped)
+    if folder is not None and stopped is None:
+        record = _saved(record, Path(folder))
+    return Fit(run.curve, record, extractor, stopped)
+
+
+# -- the loop --------------------------------------------------------------------------------
+
+
+def _loop(
+    run: Run, validation: Validation | None, shelf: Shelf | None, pause: float, bar: Any
+) -> str | None:
+    """Take the steps that are left; return "interrupted" or ``None``."""
+    steps, every = run.settings["steps"], run.settings["every"]
+    written = time.monotonic()
+    with Interrupts() as interrupts, bar:
+        try:
+            while run.step < steps and not interrupts.asked:
+                loss = run.advance()
+                last = run.step == steps
+                if run.step % every == 0 or last:
+                    run.check_weights()
+                    run.add_row(validation.row(run.extractor, run.device) if validation else {})
+                    run.keep()
+                if shelf and (last or time.monotonic() - written >= pause):
+                    run.keep()
+                    shelf.put(run.good)
+                    written = time.monotonic()
+                _show(bar, run, loss)
+            if run.step < steps:
+                run.keep()
+        except KeyboardInterrupt:  # in the middle of a step
+            run.restore(run.good)
+        except FloatingPointError:
+            run.restore(run.good)
+            if shelf:
+                shelf.put(run.good)
+            raise
+    if run.step == steps:
+        return None
+    if shelf:
+        shelf.put(run.good)
+    again = "Call fit again with the same arguments to go on." if shelf else (
+        "With folder=... a later call could go on."
+    )  # fmt: skip
+    kept = "the extractor keeps what it has learned"
+    warnings.warn(f"Interrupted after step {run.step} of {steps}: {kept}. {again}", stacklevel=3)
+    return "interrupted"
+
+
+def _resume(run: Run, shelf: Shelf | None, resume: bool) -> None:
+    if shelf is None:
+        return
+    if not resume:
+        shelf.clear()
+        return
+    found = shelf.newest(run.settings)
+    if found is not None:
+        spent = run.times  # on getting ready, just now
+        run.restore(found)
+        run.times = {key: run.times[key] + spent[key] for key in spent}
+
+
+def _prepare(extractor: Any, episodes: Episodes, validation: Validation | None) -> None:
+    """Run the extractor's hook, and draw from both recordings before anything is written."""
+    if hasattr(extractor, "prepare"):
+        extractor.prepare(episodes)
+    extractor.batch(episodes, torch.Generator().manual_seed(0))
+    if validation:
+        validation.first_batch(extractor)
+
+
+# -- what is shown and kept ------------------------------------------------------------------
+
+
+def _bar(run: Run, progress: bool) -> Any:
+    steps = run.settings["steps"]
+    return tqdm(total=steps, initial=run.step, unit="step", disable=not progress)
+
+
+def _show(bar: Any, run: Run, loss: float) -> None:
+    row = run.curve[-1] if run.curve else {}
+    scores = {
+        key: f"{value:.2f}"
+        for key, value in row.items()
+        if key.startswith("r2/") and value is not None
+    }
+    bar.set_postfix({"loss": f"{loss:.3g}"} | scores, refresh=False)
+    bar.update()
+
+
+def _record(run: Run, name: str, stopped: str | None) -> runs.RunRecord:
+    run.tick()
+    options = {k: v for k, v in run.settings.items() if k not in ("extractor", "config")}
+    words = ", ".join(
+        f"{key}={options[key]!r}"
+        for key in ("steps", "seed", "learning_rate", "weight_decay", "schedule", "every")
+    )
+    rows = [dict(row) for row in run.curve]
+    if rows:
+        rows[-1]["images_per_second"] = rows[-1]["images"] / rows[-1]["train_seconds"]
+    if rows and stopped:
+        rows[-1]["stopped"] = stopped
+    kind = run.settings["extractor"]["name"]
+    return runs.RunRecord(
+        name=name,
+        command=f"kpbook.training.fit({kind}, episodes, {words})",
+        results=rows,
+        config=run.settings,
+        seed=run.settings["seed"],
+        device=runs.describe_device(str(run.device)),
+        seconds=run.times["seconds"],
+    )
+
+
+def _saved(record: runs.RunRecord, folder: Path) -> runs.RunRecord:
+    """Save a record, unless that of the same finished run is there: it knows date and machine."""
+    path = folder / f"{record.name}.json"
+    if path.is_file():
+        with contextlib.suppress(ValueError):  # damaged: written anew
+            found = runs.load(path)
+            if (found.config, found.results) == (record.config, record.results):
+                return found
+    try:
+        record.save(folder)
+    except OSError as error:
+        warnings.warn(f"The run record was not written: {error}.", stacklevel=3)
+    return record
