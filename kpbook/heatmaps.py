@@ -261,7 +261,7 @@ def _softmax(logits: Tensor, tau: Tensor | None) -> Tensor:
 def _expectation(heatmaps: Tensor) -> Tensor:
     # Through the marginals: two sums that read the maps once each, and a gradient that is an
     # expanded view. A product with all cell coordinates is as fast forward but not backward.
-    H, W = heatmaps.shape[-2:]
+    H, W = (int(n) for n in heatmaps.shape[-2:])  # torch.jit.trace makes tensors of sizes
     x = heatmaps.sum(-2) @ axis_coordinates(W, like=heatmaps)
     y = heatmaps.sum(-1) @ axis_coordinates(H, like=heatmaps)
     return torch.stack([x, y], dim=-1)

@@ -96,8 +96,14 @@ def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
     check_shape(frames, "... H W 3", name="frames", hint="Colour last, as in Episodes.")
     check_integer(bins, name="bins", minimum=2, hint=_BINS_HINT)
     check_range(bins, 2, 64, name="bins", hint=_BINS_HINT)
-    red, green, blue = np.moveaxis((frames.astype(np.uint32) * bins) >> 8, -1, 0)
-    counts = np.bincount((red * bins**2 + green * bins + blue).ravel(), minlength=bins**3)
+    cell = np.arange(256) * bins >> 8  # of each byte
+    counts = np.zeros(bins**3, dtype=np.int64)
+    for frame in np.asarray(frames).reshape(
+        -1, *frames.shape[-3:]
+    ):  # one by one: indices are wider than bytes
+        red, green, blue = np.moveaxis(cell[frame], -1, 0)
+        index = (red * bins + green) * bins + blue
+        counts += np.bincount(index.ravel(), minlength=bins**3)
     present = counts > 0
     weight = counts.sum() / (present.sum() * np.maximum(counts, 1))
     weight[~present] = weight[present].max()

@@ -22,6 +22,7 @@ from kpbook.extractors.blocks import (
     LinearDecoder,
     Positive,
     as_channels_last,
+    channels_last,
     check_input,
     conv,
     geometry,
@@ -91,9 +92,9 @@ class SpatialAutoencoder(nn.Module):
         check_choice(background, BACKGROUND, name="background")
         check_choice(weighting, WEIGHTING, name="weighting")
         check_positive(temperature, name="temperature", hint="It divides the scores.")
-        check_range(
-            velocity, 0, np.inf, name="velocity", hint="Weight of a loss; the paper's: 0.1."
-        )
+        if not isinstance(learn_temperature, bool):
+            raise TypeError(complain("learn_temperature", repr(learn_temperature), "True or False"))
+        check_range(velocity, 0, 1e6, name="velocity", hint="Weight of a loss; the paper's: 0.1.")
         check_range(input_noise, 0, 1, name="input_noise", hint="Standard deviation; 0.001.")
         check_integer(snippet, name="snippet", minimum=3 if velocity else 1, hint=_SNIPPET_HINT)
         check_integer(batch_size, name="batch_size", minimum=1, hint="Snippets in a batch.")
@@ -130,7 +131,7 @@ class SpatialAutoencoder(nn.Module):
     def heatmaps(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to heat maps ``(B, N, h, w)``."""
         check_input(images, self.image_size)
-        scores = self.encoder(images.contiguous(memory_format=torch.channels_last))
+        scores = self.encoder(channels_last(images))
         return _softmax(scores, self.temperature().expand(self.keypoints))
 
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class SpatialAutoencoder(nn.Module):
 
 
 _BINS = 8
-_SNIPPET_HINT = "The velocity loss is a second difference: three frames in a row."
+_SNIPPET_HINT = "Frames in a row; the velocity loss is a second difference and needs three."
 
 
 def _check_size(frames: np.ndarray, size: int) -> None:
@@ -327,7 +328,9 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
     chosen |= options
     width, sigma, learn_sigma = (chosen.pop(k) for k in ("width", "sigma", "learn_sigma"))
     check_choice(learn_sigma, SIGMA, name="learn_sigma")
-    check_positive(width, name="width", hint="Share of the paper's channels, 1 or 0.25.")
+    check_range(width, 1 / 16, 4, name="width", hint="Share of the paper's channels, 1 or 0.25.")
+    check_integer(chosen["image_size"], name="image_size", minimum=1, hint="Images are square.")
+    check_integer(seed, name="seed", minimum=0, hint="Of the first weights.")
     check_positive(
         sigma, name="sigma", hint=f"In map coordinates; the paper's is {PAPER_SIGMA:.4f}."
     )
@@ -342,9 +345,9 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
 def _parse(name: str) -> tuple[_Architecture, list[str]]:
     """Architecture and switches of a name, the longest architecture that fits."""
     for base in sorted(ARCHITECTURES, key=len, reverse=True):
-        rest = name.removeprefix(base).split("-")
+        rest = str(name).removeprefix(base).split("-")
         given = [s for s in SWITCHES if s in rest[1:]]
-        if name.startswith(base) and rest == ["", *given]:
+        if str(name).startswith(base) and rest == ["", *given]:
             return ARCHITECTURES[base], given
     known = f"one of {', '.join(ARCHITECTURES)}, then any of -{', -'.join(SWITCHES)} in this order"
     raise ValueError(complain("architecture", repr(name), known))

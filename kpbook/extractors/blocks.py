@@ -8,12 +8,20 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from kpbook._checks import check_floating, check_range, check_shape, complain
+from kpbook._checks import (
+    check_finite,
+    check_floating,
+    check_range,
+    check_shape,
+    check_tensor,
+    complain,
+)
 from kpbook.grid import as_size, map_geometry
 from kpbook.heatmaps import _gaussian_maps
 
 _SIZE_HINT = "The network was built for this size; kpbook.images.resize changes images."
 _FLOAT_HINT = "kpbook.images.to_float converts bytes (..., H, W, 3)."
+_LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
 
 def conv(
@@ -63,18 +71,27 @@ def check_input(images: Tensor, size: int | tuple[int, int]) -> None:
     """Raise unless ``images`` is ``float (B, 3, H, W)`` in [0, 1] of the network's size.
 
     The look at the values is left out while a network is exported, traced or mapped: there are
-    none yet.
+    none yet. A trace has no plain sizes either.
     """
+    if torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined]
+        return
     H, W = as_size(size)
+    check_tensor(images, name="images")
     check_shape(images, f"B 3 {H} {W}", name="images", hint=_SIZE_HINT)
     check_floating(images, name="images", hint=_FLOAT_HINT)
-    symbolic = (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
-        or torch._C._functorch.is_functorch_wrapped_tensor(images)
-    )
-    if not symbolic:
+    if not (torch.compiler.is_compiling() or _is_mapped(images)):
+        check_finite(images, name="images")
         check_range(images, -0.1, 1.1, name="images", hint="Divide bytes by 255: images.to_float.")
+
+
+def _is_mapped(x: Tensor) -> bool:
+    """Whether ``x`` stands for others, inside ``torch.func.vmap`` and the like."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+
+
+def channels_last(maps: Tensor) -> Tensor:
+    """``(B, C, H, W)`` laid out as :func:`as_channels_last` lays weights; no layout in a vmap."""
+    return maps if _is_mapped(maps) else maps.contiguous(memory_format=torch.channels_last)
 
 
 def as_channels_last(network: nn.Module) -> None:
@@ -84,6 +101,8 @@ def as_channels_last(network: nn.Module) -> None:
 
 class Positive(nn.Module):
     """A learned number, or one per keypoint, that stays above 0: stored as its logarithm.
+
+    However far a step throws the logarithm, the number stays within e^-20 (2e-9) and e^20.
 
     Args:
         start: First value.
@@ -97,7 +116,7 @@ class Positive(nn.Module):
 
     def forward(self) -> Tensor:
         """The number(s)."""
-        return self.log.exp()
+        return self.log.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
 
 
 class GaussianDecoder(nn.Module):
@@ -125,7 +144,7 @@ class GaussianDecoder(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Map coordinates ``(B, N, 2)`` to images ``(B, 3, h, w)``."""
         maps = _gaussian_maps(points, self.map_size, self.sigma().expand(points.shape[1]))
-        image: Tensor = self.stack(maps.contiguous(memory_format=torch.channels_last))
+        image: Tensor = self.stack(channels_last(maps))
         return image
 
 
