@@ -1,0 +1,91 @@
+"""Keypoints, truth and masks as they were given, checked once and laid out for the metric."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from kpbook._arrays import as_float64
+from kpbook._checks import check_finite, check_shape, complain
+
+
+class Frames(NamedTuple):
+    """Frames to fit or score on."""
+
+    z: np.ndarray  # keypoints (T, N, 2), float32 or float64
+    y: np.ndarray  # objects (T, K, 2), float32 or float64
+    seen: np.ndarray  # bool (T, K)
+    episode: np.ndarray  # number of the episode (T,); empty if no labels were given
+    z_eps: float  # relative rounding of z and y as they were given
+    y_eps: float
+
+
+def as_frames(
+    points: Any,
+    truth: Any,
+    visible: Any,
+    episode: Any,
+    *,
+    prefix: str,
+    sizes: tuple[int, int] | None = None,
+) -> Frames:
+    """Check what was given, once."""
+    n, k = sizes or ("N", "K")
+    same = " The same number as in points and truth." if sizes else ""
+    hint = "Frames, keypoints, (x, y)." + same
+    z = as_points(points, f"T {n} 2", name=f"{prefix}points", hint=hint)
+    hint = f"One row per frame of {prefix}points. Episodes.flat() has truth in this shape."
+    y = as_points(truth, f"{len(z)} {k} 2", name=f"{prefix}truth", hint=hint + same)
+    seen = _mask(visible, y.shape[:2], name=f"{prefix}visible")
+    label = _labels(episode, len(z), name=f"{prefix}episode")
+    return Frames(z, y, seen, label, _eps(points), _eps(truth))
+
+
+def as_points(x: Any, pattern: str, *, name: str, hint: str) -> np.ndarray:
+    """Return finite numbers of a shape; float32 and float64 as they are, without a copy."""
+    if isinstance(x, torch.Tensor) and x.dtype in (torch.float32, torch.float64):
+        x = x.detach().cpu().numpy()
+    if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
+        expected = f"numbers of shape ({', '.join(pattern.split())})"
+        x = as_float64(x, name=name, expected=expected, hint=hint)
+    check_shape(x, pattern, name=name, hint=hint)
+    values: np.ndarray = np.ascontiguousarray(x)  # torch looks for NaN; it takes no mirrored axis
+    check_finite(values, name=name, hint="Leave hidden frames out with visible, not with NaN.")
+    return values
+
+
+def _eps(x: Any) -> float:
+    """Rounding of the numbers as they were given; lists and integers are read as float64."""
+    if isinstance(x, torch.Tensor) and x.dtype.is_floating_point:
+        return torch.finfo(x.dtype).eps
+    if isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating):
+        return float(np.finfo(x.dtype).eps)
+    return float(np.finfo(np.float64).eps)
+
+
+def _mask(visible: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
+    if visible is None:
+        return np.ones(shape, dtype=bool)
+    seen = _array(visible)
+    hint = "True where the frame counts for the object."
+    if seen.dtype != np.bool_:
+        raise TypeError(complain(name, f"dtype {seen.dtype}", "bool", hint))
+    check_shape(seen, " ".join(map(str, shape)), name=name, hint=hint)
+    return seen
+
+
+def _labels(episode: Any, T: int, *, name: str) -> np.ndarray:
+    if episode is None:
+        return np.empty(0)
+    labels = _array(episode)
+    hint = "One label per frame: Episodes.flat().episode, or numpy.repeat(range(E), T)."
+    check_shape(labels, f"{T}", name=name, hint=hint)
+    if labels.dtype.kind == "f":
+        check_finite(labels, name=name, hint=hint)
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x)
