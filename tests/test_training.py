@@ -232,7 +232,8 @@ def test_the_seed_decides_the_batches_and_the_callers_generator_is_left_alone():
 def process():
     """Start a process of its own that has torch loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["toy_extractor"])
+    # The first optimiser of a process loads torch._dynamo, which takes a second.
+    context.set_forkserver_preload(["toy_extractor", "torch._dynamo"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         forkserver.ensure_running()
@@ -270,21 +271,21 @@ def test_a_run_killed_in_the_middle_of_something_continues_bit_for_bit(
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_continues_bit_for_bit(process, tmp_path, uninterrupted):
     """SIGKILL from outside, at moments that a seeded generator chooses."""
-    rng, kills, reached = random.Random(0), 0, []
-    for _ in range(200):
+    rng, kills, reached = random.Random(0), 0, 0
+    for _ in range(RUN["steps"]):
         child = process(train, tmp_path)
-        begin = checkpoint_steps(tmp_path)[-1:]
-        while child.is_alive() and checkpoint_steps(tmp_path)[-1:] == begin:
-            time.sleep(0.001)  # wait for the first step, then as long as some three more
-        child.join(rng.uniform(0, 0.05))
+        reached += rng.randint(1, 5)
+        while child.is_alive() and max(checkpoint_steps(tmp_path), default=0) < reached:
+            time.sleep(0.001)
+        child.join(rng.uniform(0, 0.01))  # somewhere within the next step
         child.kill()
         child.join()
         kills += child.exitcode == -signal.SIGKILL
-        reached += checkpoint_steps(tmp_path)[-1:]
+        reached = max(checkpoint_steps(tmp_path))
         if child.exitcode == 0:
             break
     assert child.exitcode == 0
-    assert kills >= 3, reached
+    assert kills >= 3
     assert_same_run(train(tmp_path), uninterrupted)
     assert runs.load(tmp_path / "run.json").results[-1]["step"] == RUN["steps"]
 
