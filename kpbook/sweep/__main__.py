@@ -107,11 +107,12 @@ def _run_all(
             left = [job for job in todo if job.name not in reporter.ended]
             pool = joblib.Parallel(n_jobs=count, backend=backend, batch_size=1)
             try:
-                pool(joblib.delayed(run_apart)(job, out.resolve()) for job in left)
+                pool(joblib.delayed(run_apart)(job, out.resolve(), os.getpid()) for job in left)
                 break
             except loky.TerminatedWorkerError as error:
                 # Somebody killed a process that minds a job: go on with what has not ended.
-                print(f"The pool broke; begun anew. {error}", file=sys.stderr, flush=True)
+                first = str(error).splitlines()[0]
+                print(f"The pool broke; begun anew. {first}", file=sys.stderr, flush=True)
                 reporter.look()
     lost = {job.name: "the pool broke each time" for job in todo if job.name not in reporter.ended}
     return {name: words for name, words in reporter.ended.items() if words} | lost

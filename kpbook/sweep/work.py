@@ -27,14 +27,20 @@ from kpbook.sweep.plan import Job, episodes_of
 
 _BATCH = 64
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_PATIENCE = 1.0  # seconds between two looks whether the sweep lives
 _LAST_WORDS = 12  # lines of a crashed job's output that are shown
 
 
-def run_apart(job: Job, out: Path) -> None:
+def run_apart(job: Job, out: Path, sweep: int) -> None:
     """Train one job in a process of its own, and leave its outcome in a file.
 
     The process reads the job from a pipe, and ends when the pipe's other end does: whatever
-    kills this process, on purpose or not, leaves nothing behind that still trains.
+    kills this one, which minds it, or the sweep leaves nothing behind that still trains.
+
+    Args:
+        job: What to train.
+        out: Folder of the sweep.
+        sweep: Process id of the sweep.
     """
     log = out / ".work" / f"{job.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -57,12 +63,22 @@ def run_apart(job: Job, out: Path) -> None:
                 pipe.flush()
             except BrokenPipeError:
                 pass  # it died at once; its log says why
-            code = child.wait()
+            code = _wait(child, sweep)
     good = code == 0 and job.finished(out) is not None
     words = "" if good else _last_words(code, log)
     write_atomically(job.outcome(out), words.encode())
     if good:
         log.unlink()
+
+
+def _wait(child: subprocess.Popen[bytes], sweep: int) -> int:
+    ours = os.getppid() == sweep  # not in the sweep's own process, nor in one of ray's
+    while True:
+        try:
+            return child.wait(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            if ours and os.getppid() != sweep:  # it was killed, and joblib would not notice
+                os._exit(1)
 
 
 def _last_words(code: int, log: Path) -> str:
