@@ -1,13 +1,15 @@
 """Where frames come from: simulated worlds with known truth, and policies that act in them.
 
-The simulator's packages load with the first name that needs them: ``available`` and the recorded
-scene work without.
+The simulator's packages load with the first name that needs them: ``available``, ``SCENES`` and
+the recorded scene work without.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from typing import TYPE_CHECKING, Any
+
+from kpbook.world.objects import SCENES
 
 if TYPE_CHECKING:
     from kpbook.world.push import CAMERAS, LOOKS, MASK_NAMES, OBJECTS, RENDERERS, PushWorld
@@ -18,6 +20,7 @@ __all__ = [
     "MASK_NAMES",
     "OBJECTS",
     "RENDERERS",
+    "SCENES",
     "PushWorld",
     "available",
 ]

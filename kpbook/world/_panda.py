@@ -24,6 +24,8 @@ from panda_gym.envs.tasks.push import Push
 from panda_gym.pybullet import PyBullet
 from pybullet_utils.bullet_client import BulletClient
 
+from kpbook.world.objects import Colours
+
 # Grey of each link in the fast look. Collision meshes carry no colour, and one flat grey hides
 # the hand. White arm and dark joints, as the original; the hand darker than it, to be told apart.
 SHADES = {
@@ -44,7 +46,6 @@ _END_EFFECTOR = "panda_grasptarget"  # the point between the fingertips, panda-g
 _ROBOT = "franka_panda/panda.urdf"
 _BASE = np.array([-0.6, 0.0, 0.0])  # where panda-gym's push environment puts the robot
 _TARGET_HALF = np.array([0.02, 0.02, 0.0002])  # 4 cm x 4 cm x 0.4 mm
-_BLUE = np.array([0.1, 0.1, 0.9, 1.0])
 
 
 class _Client(BulletClient):  # type: ignore[misc]
@@ -92,24 +93,33 @@ def create_room(sim: PyBullet) -> None:
 
 
 class FlatTargetPush(Push):  # type: ignore[misc]
-    """panda-gym's push task with the paper's target: opaque, blue, flat, on the table."""
+    """panda-gym's push task with the paper's target, opaque, flat, on the table; or two cubes."""
+
+    def __init__(self, sim: PyBullet, reward: str, colours: Colours) -> None:
+        self.colours = colours
+        super().__init__(sim, reward_type=reward)
 
     def _create_scene(self) -> None:
         create_room(self.sim)
-        self.sim.create_box(
-            body_name="object",
-            half_extents=np.ones(3) * self.object_size / 2,
-            mass=1.0,
-            position=np.array([0.0, 0.0, self.object_size / 2]),
-            rgba_color=np.array([0.1, 0.9, 0.1, 1.0]),
-        )
+        self._create_cube("object", "cube")
         self.sim.create_box(
             body_name="target",
             half_extents=_TARGET_HALF,
             mass=0.0,
             ghost=True,
             position=np.zeros(3),
-            rgba_color=_BLUE,
+            rgba_color=np.array([*self.colours["target"], 1.0]),
+        )
+        if "second_cube" in self.colours:  # last: the others' bodies stay as they are without it
+            self._create_cube("second_cube", "second_cube")
+
+    def _create_cube(self, body: str, name: str) -> None:
+        self.sim.create_box(
+            body_name=body,
+            half_extents=np.ones(3) * self.object_size / 2,
+            mass=1.0,
+            position=np.array([0.0, 0.0, self.object_size / 2]),
+            rgba_color=np.array([*self.colours[name], 1.0]),
         )
 
     def reset(self) -> None:
@@ -124,12 +134,19 @@ class FlatTargetPush(Push):  # type: ignore[misc]
         self.sim.set_base_pose("target", np.array([*target, 0.0]), upright)
         self.sim.set_base_pose("object", np.array([*cube, self.object_size / 2]), upright)
 
+    def place_second(self, cube: np.ndarray) -> None:
+        """Put the second cube at ``(x, y)`` on the table, metres."""
+        position, upright = np.array([*cube, self.object_size / 2]), np.array([0.0, 0.0, 0.0, 1.0])
+        self.sim.set_base_pose("second_cube", position, upright)
 
-def build(sim: Simulation, reward: str, draw_room: bool) -> tuple[Panda, FlatTargetPush]:
+
+def build(
+    sim: Simulation, reward: str, draw_room: bool, colours: Colours
+) -> tuple[Panda, FlatTargetPush]:
     """Empty the simulation and make robot and task anew, in panda-gym's order."""
     sim.clear()
     robot = Panda(sim, block_gripper=True, base_position=_BASE)
-    task = FlatTargetPush(sim, reward_type=reward)
+    task = FlatTargetPush(sim, reward, colours)
     if not draw_room:
         for name in ("plane", "table"):  # without opacity the CPU renderer skips a body
             sim.physics_client.changeVisualShape(sim.body(name), -1, rgbaColor=[1, 1, 1, 0])

@@ -27,6 +27,7 @@ from kpbook._arrays import as_float64
 from kpbook._checks import check_choice, check_finite, check_integer, complain, require
 from kpbook.cameras import Camera, intrinsics_from_fov
 from kpbook.grid import Size, as_size, to_pixels
+from kpbook.world import objects
 from kpbook.world.policies import POLICIES, Policy
 from kpbook.world.quiet import quiet
 
@@ -43,7 +44,7 @@ except ImportError:
     raise
 
 OBJECTS = ("cube", "target", "end_effector")
-MASK_NAMES = ("background", "cube", "target", "arm", "hand")
+MASK_NAMES = ("background", "cube", "target", "arm", "hand", "second_cube")
 LOOKS = ("fast", "full")
 RENDERERS = ("tiny", "egl")
 REWARDS = ("sparse", "dense")
@@ -63,7 +64,7 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
 NEAR_M, FAR_M = 0.1, 100.0  # nothing nearer or farther is drawn
 TOUCHING_M = 0.002  # a surface this little in front of a point does not hide it
 _FPS = 25  # 20 physics steps of 1/500 s per action
-_OWN_MASK = np.array([1, 2, 4])  # mask id of the body that each object belongs to
+_OWN_MASK = np.array([1, 2, 4, 5])  # mask id of the body that each object belongs to
 # Bounds of the observation: hand position and velocity, then the cube's position, angles,
 # velocity and angular velocity. Positions in metres, angles in radians, speeds per second.
 _BOUNDS = np.repeat([10.0, 100.0, 10.0, 3.1416, 100.0, 1000.0], 3).astype(np.float32)
@@ -97,19 +98,28 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         reward: ``"sparse"`` (-1 until the goal is met) or ``"dense"`` (minus the distance).
         max_steps: Truncate an episode after this many steps; never without it.
         render_mode: ``"rgb_array"``, the only one.
+        scene: A name (:data:`SCENES`) or colours by object, ``{"cube": (0.9, 0.1, 0.1)}``: red,
+            green and blue in [0, 1] or ``"arm-grey"``, for ``cube``, ``target`` and
+            ``second_cube``; without a colour there is no second cube. It is the first one's
+            like, starts beside it, and comes last in :attr:`objects`. The observation is
+            panda-gym's and does not tell of it.
+
+    Attributes:
+        objects: Names along K, :data:`OBJECTS` and in some scenes ``"second_cube"``.
+        scene: The colours, by object.
 
     Copying and pickling give a fresh world with the same settings, not in the same state:
     ``reset`` it with the seed of the episode.
 
     Raises:
         ImportError: If gymnasium, pybullet or panda-gym is missing.
-        TypeError: If a camera is none of the above.
-        ValueError: If a name is unknown.
+        TypeError: If a camera or the scene is none of the above.
+        ValueError: If a name is unknown or a colour out of range.
         RuntimeError: If EGL cannot be used; later, if the world is closed.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": _FPS}  # noqa: RUF012  # gymnasium's
-    objects = OBJECTS
+    objects: tuple[str, ...] = OBJECTS
     policies = POLICIES
 
     def __init__(
@@ -121,6 +131,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         reward: str = "sparse",
         max_steps: int | None = None,
         render_mode: str = "rgb_array",
+        scene: str | Mapping[str, Any] = "paper",
     ) -> None:
         self.image_size = as_size(image_size, name="image_size")
         self.look = check_choice(look, LOOKS, name="look")
@@ -131,6 +142,9 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         if max_steps is not None:
             check_integer(max_steps, name="max_steps", minimum=1, hint="None: never truncate.")
         self.cameras = self._choose_cameras(camera)
+        self.scene = objects.choose(scene, self.look)
+        if "second_cube" in self.scene:
+            self.objects = (*OBJECTS, "second_cube")
         self._settings: dict[str, Any] = {
             "image_size": self.image_size,
             "camera": camera,
@@ -138,6 +152,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             "renderer": renderer,
             "reward": reward,
             "max_steps": max_steps,
+            "scene": dict(self.scene),
         }
 
         self.action_space = spaces.Box(-1.0, 1.0, shape=(3,), dtype=np.float32)
@@ -180,9 +195,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             seed: The same seed gives the same episode, to the bit. Without it, the next
                 episode of the world's own generator.
             options: ``{"cube": (x, y), "target": (x, y)}`` puts either at a place on the
-                table, metres, instead of drawing it.
+                table, metres, instead of drawing it. Where there is a ``"second_cube"``, a place
+                for it needs one for the first.
         """
-        places = _check_places(options)
+        places = objects.check_places(options, self.scene)
         super().reset(seed=seed)
         self._rebuild(places)
         observation = self._observation()
@@ -257,22 +273,22 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         """Return which body each pixel shows, int64 ``(H, W)``: indices of :data:`MASK_NAMES`.
 
         0 is everything else (table, floor, nothing), 1 the cube, 2 the target, 3 the arm with
-        its flange, 4 the hand with its fingers.
+        its flange, 4 the hand with its fingers, 5 the second cube.
         """
         return self._image(camera).mask.copy()
 
     def positions(self) -> np.ndarray:
-        """Return where the objects are, ``(K, 3)`` metres: cube, target's body, end effector.
+        """Return where the objects are, ``(K, 3)`` metres, in the order of :attr:`objects`.
 
-        Middle of the cube, middle of the blue square (z = 0) and the point between the
+        Middle of a cube, middle of the blue square (z = 0) and the point between the
         fingertips that the action moves, as drawn. (The observation holds panda-gym's hand
         position, which lags by one physics step of 2 ms.)
         """
         sim = self._sim
         if self._positions is None:
             hand = self._panda.end_effector(sim)
-            boxes = [sim.get_base_position(name) for name in ("object", "target")]
-            self._positions = np.stack([*boxes, hand])
+            cube, target, *more = map(sim.get_base_position, ("object", *list(self.scene)[1:]))
+            self._positions = np.stack([cube, target, hand, *more])
         return self._positions.copy()
 
     def truth(self, camera: View | None = None) -> np.ndarray:
@@ -297,7 +313,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         inside = (np.abs(pixels - [(W - 1) / 2, (H - 1) / 2]) < [W / 2, H / 2]).all(axis=-1)
         seen = np.zeros(len(points), dtype=bool)
         columns, rows = np.floor(pixels[inside] + 0.5).astype(int).T
-        own = image.mask[rows, columns] == _OWN_MASK[inside]
+        own = image.mask[rows, columns] == _OWN_MASK[: len(points)][inside]
         free = image.depth_m[rows, columns] >= depth_m[inside] - TOUCHING_M
         seen[inside] = own | free
         return seen
@@ -312,6 +328,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         """Return everything that shapes this world's bytes, in plain types: a cache key."""
         import kpbook
 
+        other = self.scene != objects.PAPER  # named only then: the key of old recordings stays
         return {
             "world": type(self).__name__,
             "image_size": list(self.image_size),
@@ -322,6 +339,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             "look": self.look,
             "renderer": self.renderer,
             "reward": self.reward,
+            **({"scene": {n: list(rgb) for n, rgb in self.scene.items()}} if other else {}),
             "versions": {
                 "kpbook": kpbook.__version__,
                 "panda-gym": importlib.metadata.version("panda-gym"),
@@ -366,7 +384,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self._forget()
         self._steps = 0
         self._robot, self._task = self._panda.build(
-            self._sim, self.reward, draw_room=not self._room_apart
+            self._sim, self.reward, draw_room=not self._room_apart, colours=self.scene
         )
         self._task.np_random = self.np_random
         self._robot.reset()
@@ -374,6 +392,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         if places:
             cube = places.get("cube", self._task.get_achieved_goal()[:2])
             self._task.place(cube, places.get("target", self._task.goal[:2]))
+        if "second_cube" in self.scene:
+            cube = self._task.get_achieved_goal()[:2]
+            beside = places.get("second_cube", objects.draw_beside(cube, self.np_random))
+            self._task.place_second(beside)
 
     def _forget(self) -> None:
         """Drop what was drawn and computed for the last state."""
@@ -450,6 +472,8 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         mask: np.ndarray = 3 * robot.astype(np.int64) + hand
         mask[body == self._sim.body("object")] = 1
         mask[body == self._sim.body("target")] = 2
+        if "second_cube" in self.scene:
+            mask[body == self._sim.body("second_cube")] = 5
         mask[bodies < 0] = 0
         return mask
 
@@ -511,24 +535,6 @@ def _check_action(action: Any) -> np.ndarray:
         raise ValueError(complain("action", f"shape {numbers.shape}", expected, hint))
     check_finite(numbers, name="action", hint=f"Expected {expected}.")
     return np.array(action) if isinstance(action, np.ndarray) else numbers
-
-
-def _check_places(options: Any) -> dict[str, np.ndarray]:
-    """The options of a reset as ``(x, y)`` by name."""
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping):
-        expected = "a dictionary such as {'cube': (0.1, 0.0)}"
-        raise TypeError(complain("options", repr(options), expected))
-    places = {}
-    for name, xy in options.items():
-        check_choice(name, ("cube", "target"), name="options")
-        expected, hint = "(x, y) in metres on the table", "The table's top is z = 0."
-        place = as_float64(xy, name=f"options[{name!r}]", expected=expected, hint=hint)
-        if place.shape != (2,) or not np.isfinite(place).all():
-            raise ValueError(complain(f"options[{name!r}]", xy, expected, hint))
-        places[name] = place
-    return places
 
 
 _egl: weakref.finalize[Any, Any] | None = None  # of the live EGL world, if there is one
