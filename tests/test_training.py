@@ -493,6 +493,14 @@ def test_prepare_comes_first_and_again_when_a_run_is_resumed(tmp_path):
 # -- Ctrl-C ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def python_handles_ctrl_c():
+    """A shell lets what it starts in the background ignore Ctrl-C; these tests press it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
@@ -627,6 +635,7 @@ def test_the_rate_leaves_validation_out_and_the_total_does_not():
     assert row["seconds"] > 0.4 > row["train_seconds"]
     assert row["train_cpu_seconds"] <= row["cpu_seconds"]
     assert row["images_per_second"] == pytest.approx(64 / row["train_seconds"])
+    assert row["images_per_cpu_second"] == pytest.approx(64 / row["train_cpu_seconds"])
 
 
 def test_times_add_up_over_resumed_runs_and_count_getting_ready(tmp_path):

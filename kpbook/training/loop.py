@@ -38,8 +38,8 @@ class Fit:
             steps since the last row; with ``validate`` also ``validation/<part>``,
             ``error/<object>`` (squared distance, normalised units) and ``r2/<object>``. ``None``
             stands for a value that is not finite.
-        record: The run record: the curve, with ``images_per_second`` (of the steps alone) in its
-            last row.
+        record: The run record: the curve, with ``images_per_second`` and
+            ``images_per_cpu_second`` (of the steps alone) in its last row.
         extractor: The one that was given, trained, in eval mode.
         stopped: ``None``, or ``"interrupted"`` if Ctrl-C ended the run before its last step.
     """
@@ -245,9 +245,7 @@ def _record(run: Run, name: str, stopped: str | None) -> runs.RunRecord:
     )
     rows = [dict(row) for row in run.curve]
     if rows:
-        rows[-1]["images_per_second"] = rows[-1]["images"] / rows[-1]["train_seconds"]
-    if rows and stopped:
-        rows[-1]["stopped"] = stopped
+        rows[-1] |= _rates(rows[-1]) | ({"stopped": stopped} if stopped else {})
     kind = run.settings["extractor"]["name"]
     return runs.RunRecord(
         name=name,
@@ -258,6 +256,17 @@ def _record(run: Run, name: str, stopped: str | None) -> runs.RunRecord:
         device=runs.describe_device(str(run.device)),
         seconds=run.times["seconds"],
     )
+
+
+def _rates(row: Mapping[str, Any]) -> dict[str, float]:
+    """Images a second of training, by the wall clock and by that of the processor.
+
+    On a machine that others use too, only the second one says something about the work.
+    """
+    return {
+        "images_per_second": row["images"] / row["train_seconds"],
+        "images_per_cpu_second": row["images"] / row["train_cpu_seconds"],
+    }
 
 
 def _saved(record: runs.RunRecord, folder: Path) -> runs.RunRecord:
