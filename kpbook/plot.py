@@ -22,7 +22,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from kpbook._checks import check_choice, check_finite, check_integer, check_shape, complain
+from kpbook._flipbook import Flipbook, flipbook
 from kpbook.grid import to_pixels
+
+__all__ = [
+    "PALETTE",
+    "Flipbook",
+    "Plot",
+    "bars",
+    "curves",
+    "flipbook",
+    "frames",
+    "heat_maps",
+    "scatter",
+    "strips",
+]
 
 #: Okabe and Ito (2008), in the order in which we use them; black and yellow left out.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -173,7 +187,7 @@ def curves(
 
     Args:
         x: ``(T,)``.
-        ys: Name -> ``(T,)``.
+        ys: Name -> ``(T,)``, or ``(R, T)`` for R thin lines of one colour, such as seeds.
         xlabel: Quantity and unit of the horizontal axis.
         ylabel: Quantity and unit of the vertical axis.
         logx: Logarithmic horizontal axis.
@@ -181,28 +195,29 @@ def curves(
     """
     across = _numbers(x)
     (T,) = check_shape(across, "T", name="x")
-    lines = {name: _numbers(y) for name, y in ys.items()}
+    lines = {name: np.atleast_2d(_numbers(y)) for name, y in ys.items()}
     for name, y in lines.items():
-        check_shape(y, f"{T}", name=f"ys[{name!r}]", hint="One value for each x.")
+        if y.ndim != 2 or y.shape[1] != T:
+            check_shape(_numbers(ys[name]), f"{T}", name=f"ys[{name!r}]", hint="One for each x.")
         if not np.isfinite(y).any():
             raise ValueError(complain(f"ys[{name!r}]", "no finite value", "at least one"))
-    said = [
-        f"{name} goes from {y[0]:.3g} to {y[-1]:.3g}, lowest {y.min():.3g}, highest {y.max():.3g}"
-        for name, y in ((name, y[np.isfinite(y)]) for name, y in lines.items())
-    ]
+    said = [_course(name, y) for name, y in lines.items()]
 
     def draw(figure: Figure, theme: str) -> None:
         ax = figure.subplots()
         for n, (name, y) in enumerate(lines.items()):
-            ax.plot(
-                across,
-                y,
-                label=name,
-                color=PALETTE[n % 6],
-                marker=_MARKERS[n % 6],
-                markevery=max(1, T // 8),
-                markersize=5,
-            )
+            width = 1.5 if len(y) == 1 else 0.9
+            for r, line in enumerate(y):
+                ax.plot(
+                    across,
+                    line,
+                    label=name if r == 0 else None,
+                    color=PALETTE[n % 6],
+                    linewidth=width,
+                    marker=_MARKERS[n % 6],
+                    markevery=max(1, T // 8),
+                    markersize=5 if len(y) == 1 else 3,
+                )
         ax.set(xlabel=xlabel, ylabel=ylabel)
         if logx:
             ax.set_xscale("log")
@@ -217,6 +232,109 @@ def curves(
         + "."
     )
     return Plot(draw, alt, (6.4, 3.4))
+
+
+def _course(name: str, lines: np.ndarray) -> str:
+    """How one line, or several of a kind, go, in words."""
+    ends = np.array([y[np.isfinite(y)][[0, -1]] for y in lines if np.isfinite(y).any()])
+    first, last = np.median(ends, axis=0)
+    low, high = np.nanmin(lines), np.nanmax(lines)
+    many = f"{len(lines)} lines, the median " if len(lines) > 1 else ""
+    start = f"{name}: {many}" if many else f"{name} "
+    return f"{start}goes from {first:.3g} to {last:.3g}, lowest {low:.3g}, highest {high:.3g}"
+
+
+def scatter(
+    panels: Mapping[str, Mapping[str, Any]],
+    xlabel: str,
+    ylabel: str,
+    lines: Mapping[str, float] | None = None,
+    logx: bool = False,
+    logy: bool = False,
+) -> Plot:
+    """Draw points in panels that share their axes' labels and the meaning of markers.
+
+    Args:
+        panels: Title -> series -> ``(M, 2)``, one (x, y) a row.
+        xlabel: Quantity and unit of the horizontal axis.
+        ylabel: Quantity and unit of the vertical axis.
+        lines: Title -> height of a dashed line in that panel.
+        logx: Logarithmic horizontal axis.
+        logy: Logarithmic vertical axis.
+    """
+    data = {title: {s: _pairs(v, s) for s, v in kinds.items()} for title, kinds in panels.items()}
+    names = list(dict.fromkeys(name for kinds in data.values() for name in kinds))
+    if not names:
+        raise ValueError(complain("panels", "no series", "at least one"))
+    dashed = dict(lines or {})
+    said = [
+        f"{title}: " + ", ".join(_cloud(name, xy) for name, xy in kinds.items())
+        + (f", dashed line at {dashed[title]:.3g}" if title in dashed else "")
+        for title, kinds in data.items()
+    ]  # fmt: skip
+
+    def draw(figure: Figure, theme: str) -> None:
+        for ax, (title, kinds) in zip(
+            figure.subplots(1, len(data), squeeze=False)[0], data.items(), strict=True
+        ):
+            for name, xy in kinds.items():
+                ax.plot(*xy.T, label=name, **_marker(names.index(name)) | {"markersize": 6})
+            if title in dashed:
+                ax.axhline(dashed[title], linestyle="--", linewidth=1, color=_INK[theme])
+            ax.set(title=title, xlabel=xlabel)
+            if logx:
+                ax.set_xscale("log")
+            if logy:
+                ax.set_yscale("log")
+        figure.axes[0].set_ylabel(ylabel)
+        handles = [
+            Line2D([], [], label=name, **_marker(n) | {"markersize": 6})
+            for n, name in enumerate(names)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+
+    alt = f"Scatter plot of {ylabel} over {xlabel}. " + ". ".join(said) + "."
+    return Plot(draw, alt, (7.2, 3.2 + 0.2 * -(-len(names) // 3)))
+
+
+def strips(panels: Mapping[str, Mapping[str, Any]], xlabel: str) -> Plot:
+    """Draw every value of each group as a point on a row of its own, and a tick at their median.
+
+    Args:
+        panels: Title -> group -> values; every panel has the same groups.
+        xlabel: Quantity and unit of the values.
+    """
+    data = {t: {g: _numbers(v).ravel() for g, v in kinds.items()} for t, kinds in panels.items()}
+    groups = list(next(iter(data.values()), {}))
+    if not groups:
+        raise ValueError(complain("panels", "no group", "at least one"))
+    for title, kinds in data.items():
+        if list(kinds) != groups:
+            raise ValueError(complain(f"panels[{title!r}]", list(kinds), f"{groups}"))
+        for group, values in kinds.items():
+            if not len(values) or not np.isfinite(values).all():
+                got = f"{values.tolist()}"
+                raise ValueError(complain(f"{title}, {group}", got, "at least one finite value"))
+    said = [
+        f"{title}: " + ", ".join(
+            f"{g} median {np.median(v):.3g} of {len(v)}, {v.min():.3g} to {v.max():.3g}"
+            for g, v in kinds.items()
+        )
+        for title, kinds in data.items()
+    ]  # fmt: skip
+
+    def draw(figure: Figure, theme: str) -> None:
+        axes = figure.subplots(1, len(data), squeeze=False, sharey=True)[0]
+        for n, (ax, (title, kinds)) in enumerate(zip(axes, data.items(), strict=True)):
+            for row, values in enumerate(kinds.values()):
+                ax.plot(values, np.full(len(values), row), **_marker(n) | {"markersize": 5})
+                ax.plot(np.median(values), row, "|", color=_INK[theme], markersize=15)
+            ax.set(title=title, xlabel=xlabel)
+        axes[0].set_yticks(range(len(groups)), groups)
+        axes[0].set_ylim(len(groups) - 0.5, -0.5)
+
+    alt = f"Strip plot of {xlabel}. " + ". ".join(said) + "."
+    return Plot(draw, alt, (7.2, 1.1 + 0.27 * len(groups)))
 
 
 def bars(values: Mapping[str, Mapping[str, float]], ylabel: str) -> Plot:
@@ -286,6 +404,23 @@ def _numbers(x: Any) -> np.ndarray:
         return np.asarray(x)
     tensor = x.detach().cpu()  # NumPy has no bfloat16
     return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
+
+
+def _pairs(values: Any, name: str) -> np.ndarray:
+    """Points ``(M, 2)`` of a series; none is allowed."""
+    xy = np.asarray(_numbers(values), dtype=np.float64).reshape(-1, 2)
+    if len(xy):
+        check_finite(xy, name=f"series {name!r}")
+    return xy
+
+
+def _cloud(name: str, xy: np.ndarray) -> str:
+    """Where the points of a series lie, in words."""
+    if not len(xy):
+        return f"{name} has none"
+    (x, y), (u, v) = xy.min(axis=0), xy.max(axis=0)
+    points = f"{len(xy)} point{'s' if len(xy) > 1 else ''}"
+    return f"{name} {points}, x {x:.3g} to {u:.3g}, y {y:.3g} to {v:.3g}"
 
 
 def _marks(points: Mapping[str, Any] | None, M: int) -> dict[str, np.ndarray]:

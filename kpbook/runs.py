@@ -6,6 +6,8 @@ needed to run it again. The book reads the record; it never repeats the number b
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import dataclasses
 import html
 import json
@@ -97,6 +99,33 @@ def load(path: str | Path) -> RunRecord:
         off = ", ".join(sorted(keys ^ set(known)))
         raise ValueError(complain(str(path), f"fields that differ in {off}", "a run record", hint))
     return RunRecord(**content)
+
+
+def read_csv(path: str | Path) -> list[dict[str, Any]]:
+    """Read a table that a sweep wrote: numbers as numbers, an empty cell as ``None``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a row is longer or shorter than the head.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = "python -m kpbook.sweep writes runs.csv and curves.csv."
+        raise FileNotFoundError(complain(str(path), "no such file", "a table", hint))
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = list(csv.reader(file)) or [[]]
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(head):
+            got = f"{len(row)} cells in line {line}"
+            raise ValueError(complain(str(path), got, f"{len(head)}, as in its head"))
+    return [dict(zip(head, map(_number_or_word, row), strict=True)) for row in rows]
+
+
+def _number_or_word(cell: str) -> int | float | str | None:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell or None
 
 
 @dataclass(frozen=True)

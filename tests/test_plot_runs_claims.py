@@ -64,6 +64,90 @@ def test_the_figure_is_a_matplotlib_figure():
     assert made.alt == "Bar chart of variance. cube: in 1, between 2."
 
 
+def test_several_lines_of_a_kind_share_colour_and_label():
+    made = plot.curves([1, 2], {"a": [[3, 1], [5, 2], [7, 9]], "b": [1, 1]}, "x", "y")
+    assert "a: 3 lines, the median goes from 5 to 2, lowest 1, highest 9. b goes from 1" in made.alt
+    (ax,) = made.figure.axes
+    assert len({line.get_color() for line in ax.lines[:3]}) == 1
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_a_scatter_plot_has_a_panel_each_and_says_what_is_in_it():
+    xy = [(1.0, 0.1), (2.0, 0.4)]
+    made = plot.scatter(
+        {"cube": {"A": xy, "B": []}, "hand": {"B": xy[:1]}}, "loss", "error", lines={"cube": 0.2}
+    )
+    assert made.alt == (
+        "Scatter plot of error over loss. cube: A 2 points, x 1 to 2, y 0.1 to 0.4, B has none, "
+        "dashed line at 0.2. hand: B 1 point, x 1 to 1, y 0.1 to 0.1."
+    )
+    cube, hand = made.figure.axes
+    marks = [
+        (line.get_marker(), line.get_markeredgecolor()) for line in (cube.lines[1], *hand.lines)
+    ]
+    assert marks[0] == marks[1], "one series, one marker, in every panel"
+    assert made.png("dark") != made.png()
+
+
+def test_strips_show_every_value_and_the_median():
+    made = plot.strips({"cube": {"A": [3.0, 1.0, 2.0], "B": [4.0]}}, "error")
+    assert made.alt == (
+        "Strip plot of error. cube: A median 2 of 3, 1 to 3, B median 4 of 1, 4 to 4."
+    )
+    (ax,) = made.figure.axes
+    assert [list(line.get_xdata()) for line in ax.lines] == [[3, 1, 2], [2], [4], [4]]
+    assert ax.get_ylim() == (1.5, -0.5), "the first group on top"
+
+
+def film(**changes):
+    points = {"a < b": np.array([[-1.0, -1.0], [np.nan, 0.0], [1.0, 1.0]])}
+    return plot.flipbook(np.zeros((3, 5, 9, 3), np.uint8), **{"points": points, **changes})
+
+
+def test_a_flipbook_shows_one_frame_and_waits():
+    shown = film()._repr_html_()
+    assert re.findall(r'class="kp-frame( kp-now)?"', shown) == [" kp-now", "", ""]
+    assert film().alt == (
+        "Film of 3 frames of 9 by 5 pixels. a < b goes from pixel (0.0, 0.0) to (8.0, 4.0)."
+    )
+    assert 'aria-label="Film of 3 frames' in shown
+    assert "a &lt; b" in shown
+    assert "a < b" not in shown
+    assert shown.count('<g transform="translate(') == 3, "two frames and the key; NaN draws nothing"
+    assert "http" not in shown
+
+
+def test_a_flipbook_draws_floats_as_bytes_and_titles_each_frame():
+    floats = torch.zeros(2, 4, 4, 3)
+    floats[1] = 1.0
+    made = plot.flipbook(floats, titles=["before", "after"], fps=2)
+    assert made.images.max() == 255
+    assert re.findall('data-said="([^"]*)"', made._repr_html_()) == ["before", "after"]
+    assert "s.oninput()},500)" in made._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: film(titles=["a"]), "titles: got 1 titles, expected 3"),
+        (lambda: film(points={"p": np.zeros((2, 2))}), r"points\['p'\]: got shape \(2, 2\)"),
+        (lambda: film(points={str(n): np.zeros((3, 2)) for n in range(7)}), "got 7 names"),
+        (lambda: film(fps=0), "fps: got 0"),
+        (lambda: plot.flipbook(np.zeros((0, 5, 9, 3))), r"images: got shape \(0, 5, 9, 3\)"),
+        (lambda: plot.flipbook(np.zeros((5, 9, 3))), r"images: got shape \(5, 9, 3\)"),
+        (lambda: plot.scatter({}, "x", "y"), "panels: got no series"),
+        (lambda: plot.scatter({"a": {"s": [(1, np.nan)]}}, "x", "y"), "series 's'"),
+        (lambda: plot.strips({"a": {}}, "x"), "panels: got no group"),
+        (lambda: plot.strips({"a": {"g": [1]}, "b": {"h": [1]}}, "x"), r"panels\['b'\]"),
+        (lambda: plot.strips({"a": {"g": []}}, "x"), "expected at least one finite value"),
+        (lambda: plot.curves([1, 2], {"a": np.zeros((3, 4))}, "x", "y"), r"ys\['a'\]: got shape"),
+    ],
+)
+def test_bad_films_and_clouds_get_one_message(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -189,3 +273,19 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkey
         _files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_reads_back_as_numbers_words_and_gaps(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("run,seed,r2\nbasic,0,0.5\n24,1,\n")
+    assert runs.read_csv(path) == [
+        {"run": "basic", "seed": 0, "r2": 0.5},
+        {"run": 24, "seed": 1, "r2": None},
+    ]
+    path.write_text("run,seed\nbasic\n")
+    with pytest.raises(ValueError, match="1 cells in line 2, expected 2, as in its head"):
+        runs.read_csv(path)
+    path.write_text("")
+    assert runs.read_csv(path) == []
+    with pytest.raises(FileNotFoundError, match=r"kpbook\.sweep writes"):
+        runs.read_csv(tmp_path / "none.csv")
