@@ -1,0 +1,487 @@
+"""Sweeps: what the file says, what comes out, and what survives crashes, kills and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import conftest
+import numpy as np
+import pytest
+import torch
+
+from kpbook import runs, zoo
+from kpbook.episodes import Episodes
+from kpbook.images import resize, to_float
+from kpbook.sweep import plan, tables, work
+from kpbook.sweep.__main__ import main
+
+TINY = "{keypoints: 3, batch_size: 1}"  # a step takes some 20 ms
+CONFIG = f"""
+data: sample
+split: {{train: 7, validation: 5, seed: 2}}
+defaults: {{steps: 4, every: 2, learning_rate: 1e-3, overrides: {TINY}}}
+runs:
+  - {{name: a, architecture: dsae-quarter, seeds: 2}}
+  - {{name: b, architecture: basic-quarter, seeds: [5]}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a sweep's file, after replacements such as ``("seeds: 2", "seeds: 0")``."""
+
+    def write(*replacements, text=CONFIG):
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "c.yml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+# -- what the file says --------------------------------------------------------------------------
+
+
+def test_a_file_becomes_one_job_for_each_run_and_seed(config):
+    jobs = plan.read(config())
+    assert [job.name for job in jobs] == ["a-s0", "a-s1", "b-s5"]
+    assert [job.seed for job in jobs] == [0, 1, 5]
+    assert dict(jobs[2].settings) == {
+        "architecture": "basic-quarter",
+        "overrides": {"keypoints": 3, "batch_size": 1},
+        "steps": 4,
+        "data": "sample",
+        "split": {"train": 7, "validation": 5, "seed": 2},
+        "fit": {"every": 2, "learning_rate": 0.001},  # YAML 1.1 takes 1e-3 for a word
+    }
+
+
+def test_a_run_overrides_the_defaults(config):
+    own = "seeds: [5], images: 100, learning_rate: 3E+0, split: {train: 9, validation: 3}"
+    (job,) = plan.read(config(("seeds: [5]", own)))[2:]
+    assert job.settings["steps"] == 34  # 100 images, three a batch, rounded up
+    assert job.settings["fit"]["learning_rate"] == 3.0
+    assert job.settings["split"] == {"train": 9, "validation": 3, "seed": 0}
+
+
+def test_the_command_in_a_record_names_no_folder_of_this_machine(config, monkeypatch):
+    path = config()
+    assert plan.read(path)[0].command == "python -m kpbook.sweep c.yml --only a-s0"
+    monkeypatch.chdir(path.parent.parent)
+    command = plan.read(path)[0].command
+    assert command == f"python -m kpbook.sweep {path.parent.name}/c.yml --only a-s0"
+
+
+WRONG = {
+    "no YAML": ("runs:", "runs: [", r"got no YAML \(.*line.*indentation"),
+    "another key": ("defaults:", "default:", "key: got 'default'.*Did you mean 'defaults'"),
+    "run's key": ("seeds: 2", "sedes: 2", r"runs\[0\]: key: got 'sedes'.*mean 'seeds'"),
+    "own key": ("seeds: 2", "folder: x", r"runs\[0\]: key: got 'folder'"),
+    "architecture": ("dsae-quarter", "dase-quarter", r"runs\[0\]: .*'dase-quarter'.*dsae"),
+    "number as name": ("dsae-quarter", "7", r"architecture: got 7, expected a name"),
+    "override": ("keypoints: 3", "keypoint: 3", r"runs\[0\]: .*'keypoint'.*'keypoints'"),
+    "override's value": ("keypoints: 3", "keypoints: 0", r"runs\[0\]: keypoints: got 0"),
+    "seed twice": ("batch_size: 1", "seed: 1", "'seeds' decides the first weights"),
+    "zero seeds": ("seeds: 2", "seeds: 0", r"runs\[0\]: seeds: got 0, expected at least 1\. A n"),
+    "empty seeds": ("seeds: 2", "seeds: []", "got an empty list, expected at least one seed"),
+    "negative seed": ("[5]", "[5, -1]", r"runs\[1\]: seeds: got -1"),
+    "seed as word": ("[5]", "[five]", "got 'five', expected a whole number"),
+    "same seed": ("[5]", "[5, 5]", "got 'b-s5' twice"),
+    "same name": ("name: b, architecture: basic-quarter, seeds: [5]", "name: a, architecture: "
+                  "dsae-quarter", "got 'a-s0' twice"),
+    "name of a file": ("name: b", "name: ../b", r"runs\[1\]: name: got '../b'.*file's name"),
+    "no length": ("steps: 4, ", "", "got neither, expected one of 'images' and 'steps'"),
+    "two lengths": ("steps: 4", "steps: 4, images: 9", "got images and steps"),
+    "no steps": ("steps: 4", "steps: 0", "steps: got 0, expected at least 1"),
+    "no data": ("data: sample", "", "got no 'data', expected a 'data' here or in the defaults"),
+    "data": ("data: sample", "data: samples", "data: got 'samples', expected keys among"),
+    "data's key": ("data: sample", "data: {episode: 9}", "data: key: got 'episode'.*'episodes'"),
+    "no episodes": ("data: sample", "data: {steps: 9}", "got no 'episodes', expected how many"),
+    "too few episodes": ("train: 7", "train: 296", r"got 296 \+ 5 episodes, expected at most 300"),
+    "one for validation": ("validation: 5", "validation: 1", "validation: got 1.*at least 2"),
+    "no training set": ("train: 7, ", "", "train: got None, expected a whole number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_file_says_where_before_anything_runs(config, tmp_path, capsys, fault):
+    old, new, message = WRONG[fault]
+    out = tmp_path / "out"
+    assert main([str(config((old, new))), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said, re.DOTALL), said
+    assert "c.yml" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("rest", ["", "runs:", "runs: []", "runs: 3", "runs: {name: a}"])
+def test_a_file_without_runs_says_so(config, capsys, rest):
+    assert main([str(config(text=f"data: sample\n{rest}\n"))]) == 2
+    assert re.search(r"got runs = .*, expected a list of at least one", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("text", ["", "3", "[a]", "runs: [3]\n", "runs: [a]\ndefaults: 5\n"])
+def test_a_file_that_is_no_mapping_says_so(config, capsys, text):
+    assert main([str(config(text=text))]) == 2
+    assert re.search(r"c\.yml.*: got .*, expected keys among", capsys.readouterr().err)
+
+
+def test_a_missing_file_says_so(tmp_path, capsys):
+    assert main([str(tmp_path / "d.yml")]) == 2
+    assert "d.yml: got no such file" in capsys.readouterr().err
+
+
+def test_the_digest_knows_settings_and_nothing_else(config):
+    def digests(*replacements):
+        return [job.digest for job in plan.read(config(*replacements))]
+
+    a0, a1, b5 = digests()
+    assert a0 == a1 != b5  # the seed stands in the name
+    assert digests(("name: a", "name: z"))[0] == a0
+    for old, new in (("1e-3", "2e-3"), ("steps: 4", "steps: 5"), ("train: 7", "train: 8")):
+        assert digests((old, new))[0] != a0
+    assert digests(("seeds: 2", "seeds: 2, overrides: {keypoints: 4}"))[0] != a0
+
+
+# -- what has finished ---------------------------------------------------------------------------
+
+ROWS = [
+    {"step": 2, "loss": 0.75, "error/cube": 0.5, "r2/cube": None},
+    {"step": 4, "loss": 0.25, "error/cube": 0.125, "r2/cube": 0.5, "within/cube": None,
+     "keypoint/cube": 2, "reconstruction_error": 0.0625},
+]  # fmt: skip
+
+
+def finish(job, out, **changes):
+    config = {"settings": dict(job.settings), "digest": job.digest} | changes
+    runs.RunRecord(job.name, job.command, ROWS, 1.5, config, job.seed).save(out)
+    (out / f"{job.name}.safetensors").touch()
+
+
+def test_a_dry_run_lists_what_has_finished(config, tmp_path, capsys):
+    path, out = config(), tmp_path / "out"
+    finish(plan.read(path)[1], out)
+    assert main([str(path), "--out", str(out), "--dry-run"]) == 0
+    words = capsys.readouterr().out.split()
+    assert words == ["a-s0", "to", "do", "a-s1", "finished", "b-s5", "to", "do"]
+
+
+def test_a_record_without_weights_has_not_finished(config, tmp_path):
+    (job, *_) = plan.read(config())
+    finish(job, tmp_path)
+    assert job.finished(tmp_path)
+    (tmp_path / "a-s0.safetensors").unlink()
+    assert job.finished(tmp_path) is None
+
+
+def test_finished_runs_of_other_settings_are_refused_unless_forced(config, tmp_path, capsys):
+    out = tmp_path / "out"
+    finish(plan.read(config())[0], out)
+    changed = [str(config(("steps: 4", "steps: 6"))), "--out", str(out), "--dry-run"]
+    assert main(changed) == 2
+    assert re.search(
+        r"a-s0: got a finished run with another steps.*--force", capsys.readouterr().err
+    )
+    assert main([*changed, "--only", "b"]) == 0
+    assert main([*changed, "--force"]) == 0
+    assert "finished" not in capsys.readouterr().out
+
+
+def test_only_takes_runs_and_jobs(config, capsys):
+    path = str(config())
+    for pattern, names in (("a", ["a-s0", "a-s1"]), ("*-s[15]", ["a-s1", "b-s5"])):
+        assert main([path, "--dry-run", "--only", pattern]) == 0
+        assert re.findall(r"\w-s\d", capsys.readouterr().out) == names
+    assert main([path, "--dry-run", "--only", "A"]) == 2
+    assert "--only: got 'A', expected a pattern of some of: a, b" in capsys.readouterr().err
+
+
+def test_a_number_of_jobs_below_one_is_refused(config, capsys):
+    assert main([str(config()), "--dry-run", "--jobs", "0"]) == 2
+    assert "--jobs: got 0, expected at least 1" in capsys.readouterr().err
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_tables_hold_what_the_records_hold(config, tmp_path):
+    jobs = plan.read(config())
+    for job in jobs[1:]:
+        finish(job, tmp_path)
+    tables.write(jobs, tmp_path)
+    final = table(tmp_path / "runs.csv")
+    assert [(row["run"], row["seed"], row["object"]) for row in final] == [
+        ("a", "1", "cube"),
+        ("b", "5", "cube"),
+    ]
+    parts = ("architecture", "error", "r2", "within", "keypoint", "reconstruction_error", "step")
+    assert [final[1][part] for part in parts] == [
+        "basic-quarter", "0.125", "0.5", "", "2", "0.0625", "4",
+    ]  # fmt: skip
+    curves = table(tmp_path / "curves.csv")
+    assert [(row["seed"], row["step"], row["error/cube"], row["r2/cube"]) for row in curves] == [
+        ("1", "2", "0.5", ""), ("1", "4", "0.125", "0.5"),
+        ("5", "2", "0.5", ""), ("5", "4", "0.125", "0.5"),
+    ]  # fmt: skip
+
+
+# -- what a run is worth -------------------------------------------------------------------------
+
+
+class Painted(torch.nn.Module):
+    """Two keypoints: a pixel's red and green, mixed affinely, and one that stands still."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([[0.5, 0.25], [-0.5, 1.0]]))
+
+    def forward(self, images):
+        z = images[:, :2, 0, 0] @ self.weight + 0.125
+        return torch.stack([torch.zeros_like(z), z], dim=1)
+
+    def reconstruct(self, images):
+        return resize(images, (2, 3)) + 0.25
+
+
+def painted(rng, move):
+    """Five episodes of three frames whose first pixel says where the object is."""
+    images = rng.integers(256, size=(5, 3, 4, 6, 3), dtype=np.uint8)
+    place = images[:, :, 0, 0, :2] / 255.0
+    truth = np.stack([place @ [[1.0, 0.5], [0.0, -1.0]] + 0.5, np.full((5, 3, 2), 0.25)], axis=2)
+    truth[2:, :, 0] += move  # wrong by so much in the half that is scored
+    return Episodes.from_frames(images, truth, objects=("mover", "still"))
+
+
+def test_the_map_is_fitted_on_the_first_half_and_scored_on_the_second():
+    """Catches: halves swapped, a fit on all frames, another keypoint."""
+    row = work.evaluate(Painted(), painted(np.random.default_rng(0), move=[0.3, 0.4]))
+    assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)  # 0.3² + 0.4²
+    assert row["within/mover"] == pytest.approx(0, abs=1e-6)
+    assert row["keypoint/mover"] == 1
+    assert row["r2/still"] is None
+    assert row["within/still"] is None
+    assert row["reconstruction_error"] == pytest.approx(0.0625)
+
+
+# -- whole sweeps, in processes of their own -----------------------------------------------------
+
+
+@pytest.fixture
+def sweep():
+    """Start a sweep that answers Ctrl-C, whatever the shell told the tests; end it for sure."""
+    started = []
+
+    def start(path: Path, *options: str) -> subprocess.Popen[bytes]:
+        code = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "from kpbook.sweep.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        )
+        command = [sys.executable, "-c", code, path.name, "--out", "out", "--jobs", "2", *options]
+        # Files, not pipes: joblib's helpers outlive a killed sweep and would hold a pipe open.
+        with (path.parent / "said").open("wb") as out, (path.parent / "complained").open("wb") as e:
+            process = subprocess.Popen(
+                command,
+                cwd=path.parent,
+                env=os.environ | {"PYTHONPATH": str(conftest.ROOT), "OMP_NUM_THREADS": "1"},
+                stdout=out,
+                stderr=e,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(process: subprocess.Popen[bytes], path: Path) -> tuple[int, str, str]:
+    """Its exit status, what it said and what it complained of."""
+    status = process.wait(timeout=120)
+    return status, *((path.parent / name).read_text() for name in ("said", "complained"))
+
+
+def numbers(path: Path) -> list[dict[str, object]]:
+    """The curve of a record, without what the clock says."""
+    clock = re.compile("second")
+    return [
+        {key: value for key, value in row.items() if not clock.search(key)}
+        for row in runs.load(path).results
+    ]
+
+
+@pytest.mark.slow
+def test_a_sweep_records_its_runs_and_reports_the_one_that_crashed(config, sweep):
+    spoilt = "seeds: [5]}\n  - {name: bad, architecture: dsae-quarter, learning_rate: 1e30}"
+    path = config(("seeds: [5]}", spoilt))
+    out = path.parent / "out"
+    status, said, complained = ended(sweep(path), path)
+    assert status == 1
+    assert re.search(r"\[\d/4\] bad-s0 +CRASHED: FloatingPointError", said)
+    assert "Traceback" in (out / ".work" / "bad-s0.log").read_text()
+    assert re.search("bad-s0 crashed: exit status 1.*FloatingPointError", complained, re.DOTALL)
+    names = {p.name for p in out.iterdir()}
+    assert names == {".work", "runs.csv", "curves.csv"} | {
+        f"{name}.{end}" for name in ("a-s0", "a-s1", "b-s5") for end in ("json", "safetensors")
+    }
+    assert not list((out / ".work").glob("a-*"))  # checkpoints and logs of what has finished
+    check_scores(out)
+    assert numbers(out / "a-s0.json") != numbers(out / "a-s1.json")  # the seed decides
+
+    before = {p: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    status, said, _ = ended(sweep(path, "--only", "[ab]"), path)
+    assert (status, said.splitlines()[0]) == (0, "3 jobs, 0 to do, 2 at a time")
+    assert before == {p: p.read_bytes() for p in out.iterdir() if p.is_file()}
+
+
+def check_scores(out: Path) -> None:
+    """The stored weights, run on the split's frames, give the table: least squares by NumPy."""
+    _, validation = Episodes.sample().split((7, 5), seed=2)
+    fit, score = validation[:2].flat(), validation[2:].flat()
+    for row in table(out / "runs.csv"):
+        extractor = zoo.load_file(out / f"{row['run']}-s{row['seed']}.safetensors")
+        k, n = validation.objects.index(row["object"]), int(row["keypoint"])
+        with torch.no_grad():
+            z_fit, z_score = (extractor(to_float(half.images))[:, n] for half in (fit, score))
+        ones_fit, ones_score = (np.c_[z.double(), np.ones(len(z))] for z in (z_fit, z_score))
+        affine = np.linalg.lstsq(ones_fit, fit.truth[:, k], rcond=None)[0]
+        error = ((ones_score @ affine - score.truth[:, k]) ** 2).sum(1).mean()
+        assert float(row["error"]) == pytest.approx(error, rel=1e-3)
+        curve = runs.load(out / f"{row['run']}-s{row['seed']}.json").results
+        assert float(row["error"]) == pytest.approx(curve[-1][f"error/{row['object']}"], rel=1e-5)
+
+
+LONG = (("steps: 4, every: 2", "steps: 100, every: 50, checkpoint_every: 0"),)
+
+
+def processes(parent: int, word: str) -> list[int]:
+    """Ids of the living descendants whose command line holds ``word``."""
+    table = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1:]
+    rows = [line.split(None, 3) for line in table]
+    children = [r for r in rows if int(r[1]) == parent and not r[2].startswith("Z")]
+    found = [int(r[0]) for r in children if word in r[3]]
+    return found + [pid for r in children for pid in processes(int(r[0]), word)]
+
+
+def wait_for(condition, what: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.05)
+
+
+def lives(pid: int) -> bool:
+    stat = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return bool(stat.stdout.strip()) and not stat.stdout.startswith("Z")
+
+
+def at_work(sweep, path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """Start a sweep of two jobs; return it and those who train, each with a checkpoint."""
+    process = sweep(path, "--only", "a")
+    work_folder = path.parent / "out" / ".work"
+    wait_for(
+        lambda: len({p.parent for p in work_folder.glob("a-*/a-s?.step-000000[1-9]*")}) == 2,
+        "checkpoints",
+    )
+    trainers = processes(process.pid, "kpbook.sweep.work")
+    assert len(trainers) == 2
+    return process, trainers
+
+
+@pytest.mark.slow
+def test_a_killed_job_takes_no_other_down_and_goes_on_as_if_never_stopped(config, sweep):
+    path = config(*LONG)
+    out = path.parent / "out"
+    process, trainers = at_work(sweep, path)
+    os.kill(trainers[0], signal.SIGKILL)
+    status, said, complained = ended(process, path)
+    assert status == 1
+    assert "crashed: killed by SIGKILL" in complained
+    (killed,) = re.findall(r"\] (a-s\d) +CRASHED", said)
+    (other,) = {"a-s0", "a-s1"} - {killed}
+    assert (out / f"{other}.json").is_file()
+    assert not (out / f"{killed}.json").exists()
+
+    status, said, _ = ended(sweep(path, "--only", "a"), path)
+    assert (status, said.splitlines()[0]) == (0, "2 jobs, 1 to do, 2 at a time")
+    (job,) = [job for job in plan.read(path) if job.name == killed]
+    torch.set_num_threads(1)
+    work.train(job, path.parent / "straight")
+    assert numbers(out / f"{killed}.json") == numbers(path.parent / "straight" / f"{killed}.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "kill"])
+def test_stopping_a_sweep_ends_all_processes_and_keeps_the_checkpoints(config, sweep, how):
+    path = config(*LONG)
+    process, trainers = at_work(sweep, path)
+    if how == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+        status, _, complained = ended(process, path)
+        assert status == 130
+        assert "goes on from the last checkpoints" in complained
+        assert "Traceback" not in complained
+    else:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not any(map(lives, trainers)), "end of training", 20)
+    out = path.parent / "out"
+    assert len({p.parent for p in out.glob(".work/a-*/*.safetensors")}) == 2
+    assert not list(out.glob("*.json"))  # half a run is no run
+
+
+@pytest.mark.slow
+def test_a_killed_minder_of_a_job_is_replaced(config, sweep):
+    path = config(*LONG)
+    process, _ = at_work(sweep, path)
+    os.kill(processes(process.pid, "LokyProcess")[0], signal.SIGKILL)
+    status, said, complained = ended(process, path)
+    assert status == 0
+    assert "The pool broke; begun anew." in complained
+    assert set(re.findall(r"\] (a-s\d) ", said)) == {"a-s0", "a-s1"}
+    assert len(list((path.parent / "out").glob("a-s?.json"))) == 2
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_numbers_as_this_machines_processes(config, sweep):
+    """A local cluster with two workers; ``work.train`` here is the sweep's one job, undivided."""
+    path = config()
+    status, said, complained = ended(sweep(path, "--only", "a", "--backend", "ray"), path)
+    assert (status, said.splitlines()[0]) == (0, "2 jobs, 2 to do, 2 at a time"), complained
+    torch.set_num_threads(1)
+    for job in plan.read(path)[:2]:
+        work.train(job, path.parent / "straight")
+        assert numbers(path.parent / "out" / f"{job.name}.json") == numbers(
+            path.parent / "straight" / f"{job.name}.json"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.world
+def test_episodes_are_recorded_once_and_read_by_every_job(config, sweep):
+    data = "data: {episodes: 12, steps: 3, seed: 4, policy: [random_walk, push], look: fast}"
+    path = config(("data: sample", data))
+    out = path.parent / "out"
+    status, _, complained = ended(sweep(path, "--only", "a"), path)
+    assert status == 0, complained
+    (recording,) = (out / ".work").glob("*.kpe")
+    job = plan.read(path)[0]
+    episodes = Episodes.load(recording)
+    assert json.loads(json.dumps(job.settings["data"]))["seed"] == episodes.origin["seed"] == 4
+    assert episodes.policies == ("random_walk", "push") * 6
