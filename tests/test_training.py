@@ -218,14 +218,18 @@ def test_an_object_that_stays_still_has_no_r2_and_the_record_can_say_so(tmp_path
 # -- repeatability -----------------------------------------------------------------------------
 
 
-def test_the_seed_decides_the_batches_and_the_callers_generator_is_left_alone():
-    before = torch.get_rng_state()
-    one, same, other = (
-        fit(toy(dropout=0.1), discs(4), steps=5, seed=s, **QUIET) for s in (1, 1, 2)
-    )
+def test_the_seed_decides_all_that_is_drawn_and_the_callers_generator_is_left_alone():
+    """Also what dropout draws from torch's own generator, wherever that stands before."""
+    results = []
+    with torch.random.fork_rng(devices=[]):
+        for seed, state in ((1, 10), (1, 20), (2, 10)):
+            torch.manual_seed(state)
+            before = torch.get_rng_state()
+            results.append(fit(toy(dropout=0.1), discs(4), steps=5, seed=seed, **QUIET))
+            assert torch.equal(before, torch.get_rng_state())
+    one, same, other = results
     assert_same_run(one, same)
     assert one.curve[-1]["loss"] != other.curve[-1]["loss"]
-    assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.fixture(scope="module")
@@ -339,6 +343,12 @@ def test_two_checkpoints_are_kept_and_hold_no_pickle(tmp_path):
         notes = json.loads(header["__metadata__"]["notes"])
         assert [row["step"] for row in notes["curve"]] == [2, 4]
         assert notes["settings"]["learning_rate"] == 1e-3
+
+
+def test_the_checkpoint_that_a_run_came_back_to_is_kept_as_the_second_one(tmp_path):
+    broken_after(tmp_path, 3)
+    broken_after(tmp_path, 1)
+    assert checkpoint_steps(tmp_path) == [3, 4]
 
 
 def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
@@ -570,8 +580,9 @@ class Diverging(Toy):
         self.calls += self.training
         if self.calls != self.at or not self.training:
             return parts
-        if self.what == "gradient":  # sqrt has an infinite slope at 0: a finite loss, NaN behind it
-            zero = (self.colours * 0).sum()
+        if self.what in ("all", "colours"):  # the slope of sqrt at 0: a finite loss, NaN behind it
+            spoilt = [self.colours] if self.what == "colours" else self.parameters()
+            zero = sum((weight * 0).sum() for weight in spoilt)
             return {**parts, "loss": parts["loss"] + zero.sqrt()}
         bad = parts["reconstruction"] * float(self.what)
         return {**parts, "loss": parts["loss"] + bad, "reconstruction": bad}
@@ -602,21 +613,35 @@ def test_a_loss_that_starts_as_nan_leaves_the_first_weights():
 
 
 @pytest.mark.parametrize(
-    ("step", "message"),
+    ("step", "what", "good", "message"),
     [
-        (3, r"loss: got nan at step 4 .* The gradient of step 3 had already spoilt .*colours"),
-        (4, r"weights: got NaN or infinite values in .*colours.* after step 4"),  # a row's step
-        (6, r"weights: got NaN or infinite values in .*colours.* after step 6"),  # the last one
+        (
+            3,
+            "colours",
+            2,
+            r"loss: got nan at step 4 .*gradient of step 3 had already spoilt colours",
+        ),
+        (3, "all", 2, r"weights: got NaN .*encoder\.0\.weight.* after step 3"),  # no soft-argmax
+        (4, "colours", 2, r"weights: got NaN or infinite values in colours after step 4"),  # a row
+        (4, "all", 2, r"weights: got NaN or infinite values in colours, enc.* after step 4"),
+        (6, "all", 4, r"weights: got NaN .* after step 6, .* weights of step 4"),  # the last one
     ],
 )
-def test_a_gradient_of_nan_behind_a_finite_loss_is_found(tmp_path, step, message):
+def test_a_gradient_of_nan_behind_a_finite_loss_is_found(tmp_path, step, what, good, message):
     """Catches: a NaN in the final weights, in a checkpoint, or in the good copy."""
-    extractor = Diverging(step, "gradient")
+    extractor = Diverging(step, what)
     with pytest.raises(FloatingPointError, match=message):
         fit(extractor, discs(4), folder=tmp_path, name="run", validate=discs(4), **SHORT, **QUIET)
     assert all(torch.isfinite(t).all() for t in extractor.state_dict().values())
-    good = {3: 2, 4: 2, 6: 4}[step]
     assert checkpoint_steps(tmp_path) == [good]
+
+
+def test_weights_of_nan_never_reach_a_checkpoint(tmp_path):
+    """Step 3 spoils them; no row is due, but a checkpoint is."""
+    options = {"folder": tmp_path, "name": "run", "checkpoint_every": 0.0, **SHORT, **QUIET}
+    with pytest.raises(FloatingPointError, match=r"weights: got NaN .* after step 3, .* step 2\."):
+        fit(Diverging(3, "all"), discs(4), **options)
+    assert checkpoint_steps(tmp_path) == [1, 2]
 
 
 # -- clocks and the record ---------------------------------------------------------------------

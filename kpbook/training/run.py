@@ -99,7 +99,7 @@ class Run:
         wall, cpu = time.perf_counter(), time.process_time()
         self._set_rate()
         batch = to_device(self.extractor.batch(self.episodes, self.generator), self.device)
-        parts = self.extractor.loss(batch)
+        parts = self._loss(batch)
         values = scalars(parts)
         if not math.isfinite(values["loss"]):
             self._complain_of_loss(values)
@@ -117,6 +117,13 @@ class Run:
         self.times["train_seconds"] += time.perf_counter() - wall
         self.times["train_cpu_seconds"] += time.process_time() - cpu
         return values["loss"]
+
+    def _loss(self, batch: Any) -> Any:
+        try:
+            return self.extractor.loss(batch)
+        except (ValueError, RuntimeError):  # a soft-argmax that looks at its scores, say
+            self.check_weights()  # spoilt weights are the better explanation
+            raise
 
     def _set_rate(self) -> None:
         schedule, steps = self.settings["schedule"], self.settings["steps"]
