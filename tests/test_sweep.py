@@ -311,7 +311,7 @@ def sweep():
 
 def ended(process: subprocess.Popen[bytes], path: Path) -> tuple[int, str, str]:
     """Its exit status, what it said and what it complained of."""
-    status = process.wait(timeout=120)
+    status = process.wait(timeout=400)  # a busy machine
     return status, *((path.parent / name).read_text() for name in ("said", "complained"))
 
 
@@ -379,7 +379,7 @@ def processes(parent: int, word: str) -> list[int]:
     return found + [pid for r in children for pid in processes(int(r[0]), word)]
 
 
-def wait_for(condition, what: str, seconds: float = 120) -> None:
+def wait_for(condition, what: str, seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"no {what} after {seconds} s"
@@ -440,7 +440,7 @@ def test_stopping_a_sweep_ends_all_processes_and_keeps_the_checkpoints(config, s
     else:
         process.kill()
         process.wait()
-    wait_for(lambda: not any(map(lives, trainers)), "end of training", 20)
+    wait_for(lambda: not any(map(lives, trainers)), "end of training")
     out = path.parent / "out"
     assert len({p.parent for p in out.glob(".work/a-*/*.safetensors")}) == 2
     assert not list(out.glob("*.json"))  # half a run is no run

@@ -121,6 +121,7 @@ def _run_all(
 def _start_ray() -> None:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # ray's own, 15, starves on a shared machine
     ray = require("ray", extra="sweep", purpose="--backend ray")
     require("ray.util.joblib", extra="sweep", purpose="--backend ray").register_ray()
     if not ray.is_initialized():
