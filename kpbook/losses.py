@@ -111,7 +111,7 @@ def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
 
 
 def rarity_weight(images: Tensor, table: Tensor) -> Tensor:
-    """Return the weight of each pixel, half of it equal for all, half by rarity; mean about 1.
+    """Return the weight of each pixel by the rarity of its colour; its mean is about 1.
 
     Args:
         images: ``float (B, 3, H, W)`` in [0, 1].
@@ -130,4 +130,4 @@ def rarity_weight(images: Tensor, table: Tensor) -> Tensor:
         raise ValueError(complain("table", f"{len(table)} entries", "bins³, from colour_rarity"))
     cell = (images.detach().clamp(0, 1) * 255).round().long() * bins >> 8
     index = (cell[:, 0] * bins + cell[:, 1]) * bins + cell[:, 2]
-    return 0.5 + 0.5 * table[index][:, None]
+    return table[index][:, None]

@@ -8,6 +8,7 @@ velocity loss, the learned width and the background of Cramer et al. (2024), lay
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,19 +19,22 @@ from torch import Tensor, nn
 from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
 from kpbook.episodes import Episodes
 from kpbook.extractors.blocks import (
+    Difference,
     GaussianDecoder,
     LinearDecoder,
+    PixelWeight,
     Positive,
     as_channels_last,
     channels_last,
     check_input,
     conv,
     geometry,
+    median_frame,
 )
 from kpbook.grid import map_to_image
 from kpbook.heatmaps import _expectation, _softmax
 from kpbook.images import resize
-from kpbook.losses import acceleration, colour_rarity, rarity_weight, reconstruction
+from kpbook.losses import acceleration, reconstruction
 
 #: The papers leave the half out of a Gaussian's exponent: their width of 0.1 is this one of ours.
 PAPER_SIGMA = 0.1 / 2**0.5
@@ -38,7 +42,6 @@ PAPER_SIZE, SMALL_SIZE, TARGET_SIZE = 256, 64, 64
 
 SIGMA = ("no", "shared", "each")
 BACKGROUND = ("no", "zero", "median")
-WEIGHTING = ("none", "rarity")
 
 
 class SpatialAutoencoder(nn.Module):
@@ -47,16 +50,24 @@ class SpatialAutoencoder(nn.Module):
     Use :func:`build`; this class takes the parts.
 
     Args:
-        encoder: Layers from ``(B, 3, *image_size)`` to scores ``(B, N, h, w)``.
+        encoder: Layers from ``(B, 3, *image_size)`` to scores ``(B, N, h, w)``; one that is no
+            ``nn.Sequential`` says in ``.geometry`` which layers decide where its cells lie.
         decoder: From map coordinates ``(B, N, 2)`` to images ``(B, 3, target, target)``.
         keypoints: N.
         image_size: Pixels of the square image.
-        temperature: Divides the scores.
+        temperature: Divides the scores. Two numbers, coolest and warmest, give each keypoint its
+            own, evenly spaced on a logarithmic scale.
         learn_temperature: Whether training changes it (DSAE: yes; the other codes: no).
         velocity: Weight of :func:`kpbook.losses.acceleration`, 0 to leave it out.
         background: An image that is added to what the decoder draws, and learned: ``"no"``, from
             ``"zero"`` (as in the paper) or from the ``"median"`` of the frames.
-        weighting: ``"none"``, or ``"rarity"`` for :func:`kpbook.losses.rarity_weight`.
+        rarity: Share of the pixel weights that goes by :func:`kpbook.losses.rarity_weight`, as a
+            multiple of the equal share; 0 to leave it out.
+        motion: The same for pixels that differ from the median frame.
+        whiten: Show the encoder the whitened difference from the median frame
+            (:class:`~kpbook.extractors.blocks.Difference`) instead of the frame.
+        gate: Added to the scores, after the temperature, of cells that differ from the median
+            frame; 0 to leave it out.
         input_noise: Standard deviation of the noise on the encoder's input, units of the image.
         snippet: Frames in a row that a batch holds of each place; 3 for the velocity loss.
         batch_size: Snippets in a batch.
@@ -70,16 +81,19 @@ class SpatialAutoencoder(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Sequential,
+        encoder: nn.Module,
         decoder: nn.Module,
         *,
         keypoints: int,
         image_size: int,
-        temperature: float = 1.0,
+        temperature: float | tuple[float, float] = 1.0,
         learn_temperature: bool = False,
         velocity: float = 0.0,
         background: str = "no",
-        weighting: str = "none",
+        rarity: float = 0.0,
+        motion: float = 0.0,
+        whiten: bool = False,
+        gate: float = 0.0,
         input_noise: float = 0.001,
         snippet: int = 3,
         batch_size: int = 32,
@@ -90,27 +104,31 @@ class SpatialAutoencoder(nn.Module):
         super().__init__()
         check_choice(coordinates, ("image", "paper"), name="coordinates")
         check_choice(background, BACKGROUND, name="background")
-        check_choice(weighting, WEIGHTING, name="weighting")
-        check_positive(temperature, name="temperature", hint="It divides the scores.")
-        if not isinstance(learn_temperature, bool):
-            raise TypeError(complain("learn_temperature", repr(learn_temperature), "True or False"))
+        start = _temperatures(temperature, keypoints)
+        for option, flag in (("learn_temperature", learn_temperature), ("whiten", whiten)):
+            if not isinstance(flag, bool):
+                raise TypeError(complain(option, repr(flag), "True or False"))
+        for option, share in (("rarity", rarity), ("motion", motion), ("gate", gate)):
+            check_range(share, 0, 1e3, name=option, hint="0 leaves it out.")
         check_range(velocity, 0, 1e6, name="velocity", hint="Weight of a loss; the paper's: 0.1.")
         check_range(input_noise, 0, 1, name="input_noise", hint="Standard deviation; 0.001.")
         check_integer(snippet, name="snippet", minimum=3 if velocity else 1, hint=_SNIPPET_HINT)
         check_integer(batch_size, name="batch_size", minimum=1, hint="Snippets in a batch.")
         self.encoder, self.decoder = encoder, decoder
         self.keypoints, self.image_size, self.coordinates = keypoints, image_size, coordinates
-        self.velocity, self.weighting, self.input_noise = velocity, weighting, input_noise
+        self.velocity, self.input_noise = velocity, input_noise
         self.snippet, self.batch_size = snippet, batch_size
         self.name, self.config = name, dict(config or {})
-        self.map_size, self.stride, self.offset = geometry(encoder, (image_size, image_size))
-        self.temperature = Positive(temperature, learned=learn_temperature)
+        layers: Any = getattr(encoder, "geometry", encoder)
+        self.map_size, self.stride, self.offset = geometry(layers, (image_size, image_size))
+        self.temperature = Positive(start, learned=learn_temperature)
         self.start = background
         empty = torch.zeros(3, TARGET_SIZE, TARGET_SIZE)
         self.background = None if background == "no" else nn.Parameter(empty)
-        rarity = torch.ones(_BINS**3) if weighting == "rarity" else None
-        self.rarity: Tensor | None
-        self.register_buffer("rarity", rarity)
+        self.weight = PixelWeight(rarity, motion) if rarity or motion else None
+        self.difference = (
+            Difference(image_size, self.map_size, whiten, gate) if whiten or gate else None
+        )
         as_channels_last(self)
 
     # -- the contract ------------------------------------------------------------------------
@@ -131,8 +149,12 @@ class SpatialAutoencoder(nn.Module):
     def heatmaps(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to heat maps ``(B, N, h, w)``."""
         check_input(images, self.image_size)
-        scores = self.encoder(channels_last(images))
-        return _softmax(scores, self.temperature().expand(self.keypoints))
+        tau = self.temperature().expand(self.keypoints)
+        if self.difference is None:
+            return _softmax(self.encoder(channels_last(images)), tau)
+        seen, gate = self.difference(images)
+        scores = self.encoder(channels_last(seen)) / tau[:, None, None]
+        return _softmax(scores + gate, None)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` to their pictures ``(B, 3, 64, 64)``, not clipped."""
@@ -151,16 +173,16 @@ class SpatialAutoencoder(nn.Module):
         return self.batch_size * self.snippet
 
     def prepare(self, episodes: Episodes) -> None:
-        """Look at the frames once: median background, table of rare colours."""
+        """Look at the frames once: median frame, whitening, table of rare colours."""
         frames = episodes.flat().images
         _check_size(frames, self.image_size)
         if self.start == "median" and self.background is not None:
-            some = frames[:: max(1, len(frames) // 2000)]
-            median = torch.from_numpy(np.median(some, axis=0) / 255).float().movedim(-1, 0)[None]
+            scene = torch.from_numpy(median_frame(frames)).movedim(-1, 0)[None]
             with torch.no_grad():
-                self.background.copy_(resize(median, TARGET_SIZE)[0])
-        if self.rarity is not None:
-            self.rarity.copy_(colour_rarity(frames, bins=_BINS))
+                self.background.copy_(resize(scene, TARGET_SIZE)[0])
+        for part in (self.weight, self.difference):
+            if part is not None:
+                part.prepare(frames)
 
     def batch(self, episodes: Episodes, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw snippets: clean images, and with noise what the encoder sees, ``(B, S, 3, H, W)``.
@@ -185,18 +207,28 @@ class SpatialAutoencoder(nn.Module):
         drawn = self.draw(points)
         parts = {"reconstruction": reconstruction(drawn, target)}
         loss = parts["reconstruction"]
-        if self.rarity is not None:
-            parts["weighted"] = loss = reconstruction(
-                drawn, target, rarity_weight(target, self.rarity)
-            )
+        if self.weight is not None:
+            parts["weighted"] = loss = reconstruction(drawn, target, self.weight(target))
         if self.velocity:
             parts["velocity"] = acceleration(points.unflatten(0, (-1, self.snippet)))
             loss = loss + self.velocity * parts["velocity"]
         return {"loss": loss, **parts}
 
 
-_BINS = 8
 _SNIPPET_HINT = "Frames in a row; the velocity loss is a second difference and needs three."
+
+
+def _temperatures(temperature: Any, keypoints: int) -> Tensor:
+    """One temperature, ``()``, or one per keypoint, ``(N,)``."""
+    ends = temperature if isinstance(temperature, list | tuple) else (temperature,)
+    for end in ends:
+        check_positive(end, name="temperature", hint="It divides the scores.")
+    if len(ends) == 1:
+        return torch.tensor(float(ends[0]))
+    if len(ends) != 2:
+        raise ValueError(complain("temperature", temperature, "one number, or coolest and warmest"))
+    low, high = (math.log10(end) for end in ends)
+    return torch.logspace(low, high, keypoints)
 
 
 def _check_size(frames: np.ndarray, size: int) -> None:
@@ -212,7 +244,7 @@ def _check_size(frames: np.ndarray, size: int) -> None:
 
 
 class _Parts(NamedTuple):
-    encoder: nn.Sequential
+    encoder: nn.Module
     decoder: nn.Module
 
 
@@ -276,6 +308,48 @@ def keynet(width: float, keypoints: int, small: bool, sigma: float, learn_sigma:
     return _Parts(encoder, GaussianDecoder(decoder, 16, keypoints, sigma, learn_sigma))
 
 
+class TwoScales(nn.Module):
+    """Look closely at 32 x 32 cells and widely at 16 x 16, and score cells by both.
+
+    Args:
+        near: Channels of the close look.
+        far: Channels of the wide look.
+        keypoints: N.
+    """
+
+    def __init__(self, near: int, far: int, keypoints: int) -> None:
+        super().__init__()
+        self.near = nn.Sequential(*conv(3, near, 5, 2), *conv(near, near))
+        self.far = nn.Sequential(
+            *conv(near, far, stride=2), *conv(far, far), *conv(far, far), _twice()
+        )
+        self.score = nn.Sequential(*conv(near + far, far, 1), nn.Conv2d(far, keypoints, 1))
+
+    @property
+    def geometry(self) -> nn.Sequential:
+        """The layers that decide where the cells of the map lie."""
+        return self.near
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` to scores ``(B, N, H/2, W/2)``."""
+        near = self.near(images)
+        scores: Tensor = self.score(torch.cat([near, self.far(near)], dim=1))
+        return scores
+
+
+def rarity(width: float, keypoints: int, small: bool, sigma: float, learn_sigma: str) -> _Parts:
+    """Ours: two scales in, three narrow layers out; a sixteenth of KeyNet-quarter's arithmetic."""
+    near, far = int(16 * width), int(32 * width)
+    stack = nn.Sequential(
+        *conv(keypoints, near),
+        *conv(near, near),
+        nn.Conv2d(near, 12, 3, padding=1),
+        nn.PixelShuffle(2),
+    )
+    encoder = TwoScales(near, far, keypoints)
+    return _Parts(encoder, GaussianDecoder(stack, 32, keypoints, sigma, learn_sigma))
+
+
 def _twice() -> nn.Module:
     return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
 
@@ -294,6 +368,23 @@ ARCHITECTURES: Mapping[str, _Architecture] = {
     "basic": _Architecture(basic, {"keypoints": 16}),
     "basic-kp32": _Architecture(basic, {"keypoints": 32}),
     "keynet": _Architecture(keynet, {"keypoints": 30}),
+    "rarity": _Architecture(
+        rarity,
+        {
+            "keypoints": 32,
+            "image_size": SMALL_SIZE,
+            "sigma": 0.1,
+            "learn_sigma": "each",
+            "temperature": (0.1, 2.0),
+            "background": "median",
+            "rarity": 2.0,
+            "motion": 2.0,
+            "whiten": True,
+            "gate": 10.0,
+            "input_noise": 0.0,
+            "snippet": 1,
+        },
+    ),
 }
 #: Endings of a name, in this order, and the options that each sets.
 SWITCHES: Mapping[str, Mapping[str, Any]] = {
@@ -355,5 +446,6 @@ def _parse(name: str) -> tuple[_Architecture, list[str]]:
 
 _OPTIONS = (
     "keypoints", "image_size", "width", "sigma", "learn_sigma", "temperature", "learn_temperature",
-    "velocity", "background", "weighting", "input_noise", "snippet", "batch_size", "coordinates",
+    "velocity", "background", "rarity", "motion", "whiten", "gate", "input_noise", "snippet",
+    "batch_size", "coordinates",
 )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kpbook._checks import (
     check_finite,
@@ -18,9 +19,16 @@ from kpbook._checks import (
 )
 from kpbook.grid import as_size, map_geometry
 from kpbook.heatmaps import _gaussian_maps
+from kpbook.images import resize, to_float
+from kpbook.losses import colour_rarity, rarity_weight
 
 _SIZE_HINT = "The network was built for this size; kpbook.images.resize changes images."
 _FLOAT_HINT = "kpbook.images.to_float converts bytes (..., H, W, 3)."
+_NOTICEABLE = 0.12  # difference from the median frame, summed over colours: 30 of 765 levels
+_LIMIT = 8.0  # of a whitened difference, in standard deviations
+_FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e-5
+_BINS = 8
+_TARGET = 64
 _LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
 
@@ -105,18 +113,122 @@ class Positive(nn.Module):
     However far a step throws the logarithm, the number stays within e^-20 (2e-9) and e^20.
 
     Args:
-        start: First value.
-        shape: ``()`` for one number, ``(N,)`` for one per keypoint.
+        start: First value(s), a number or ``(N,)``.
         learned: Whether training changes it.
     """
 
-    def __init__(self, start: float, shape: tuple[int, ...] = (), learned: bool = True) -> None:
+    def __init__(self, start: float | Tensor, learned: bool = True) -> None:
         super().__init__()
-        self.log = nn.Parameter(torch.full(shape, math.log(start)), requires_grad=learned)
+        log = torch.as_tensor(start, dtype=torch.get_default_dtype()).log()
+        self.log = nn.Parameter(log, requires_grad=learned)
 
     def forward(self) -> Tensor:
         """The number(s)."""
         return self.log.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
+
+
+def median_frame(frames: np.ndarray) -> np.ndarray:
+    """Median of uint8 frames ``(F, H, W, 3)``, at most 2,000 of them, float32 in [0, 1]."""
+    some = frames[:: max(1, len(frames) // 2000)]
+    median: np.ndarray = (np.median(some, axis=0) / 255).astype(np.float32)
+    return median
+
+
+class Difference(nn.Module):
+    r"""What sets a frame apart from the median frame; needs a camera that stands still.
+
+    The difference :math:`d` is whitened, :math:`C^{-1/2} d` with :math:`C = \overline{d d^T}` over
+    the pixels of the training frames, so that a hue that is rare in the scene counts as much as
+    the brightness of a large grey arm. The gate is :math:`g \tanh(\|d\|_1 / s)` of the largest
+    difference in a cell.
+
+    Args:
+        size: Pixels of the square image.
+        map_size: Cells of the map that the gate opens.
+        whiten: Whether to whiten; else the frame is passed on as it is.
+        gate: :math:`g`, in units of the softmax's exponent.
+
+    Raises:
+        ValueError: If the cells do not tile the image and there is a gate.
+    """
+
+    scene: Tensor
+    whitening: Tensor
+
+    def __init__(self, size: int, map_size: tuple[int, int], whiten: bool, gate: float) -> None:
+        super().__init__()
+        self.whiten, self.gate, self.cell = whiten, gate, size // map_size[0]
+        if gate and self.cell * map_size[0] != size:
+            hint = "Leave the gate at 0 for this architecture."
+            raise ValueError(
+                complain(
+                    "gate", f"a map of {map_size} for {size} px", "cells that tile the image", hint
+                )
+            )
+        self.register_buffer("scene", torch.zeros(3, size, size))
+        self.register_buffer("whitening", torch.eye(3))
+
+    def prepare(self, frames: np.ndarray) -> None:
+        """Find the median frame and the whitening from uint8 frames ``(F, H, W, 3)``."""
+        scene = median_frame(frames)
+        some = frames[:: max(1, len(frames) // 500)]
+        d = (some / 255 - scene).reshape(-1, 3)
+        spread, axes = np.linalg.eigh(d.T @ d / len(d) + _FLOOR * np.eye(3))
+        self.whitening.copy_(torch.from_numpy((axes / np.sqrt(spread)) @ axes.T))
+        self.scene.copy_(torch.from_numpy(scene).movedim(-1, 0))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Images ``(B, 3, H, W)`` to what the encoder sees, same shape, and the gate."""
+        d = images - self.scene
+        gate: Tensor | float = 0.0
+        if self.gate:
+            largest = functional.max_pool2d(d.abs().sum(1, keepdim=True), self.cell)
+            gate = self.gate * (largest / _NOTICEABLE).tanh()
+        if not self.whiten:
+            return images, gate
+        seen = torch.einsum("ij,bjhw->bihw", self.whitening, d)
+        return seen.clamp(-_LIMIT, _LIMIT), gate
+
+
+class PixelWeight(nn.Module):
+    """How much each pixel counts: an equal share, one by rare colour, one by motion; mean 1.
+
+    Args:
+        rarity: Share by :func:`kpbook.losses.rarity_weight`, as a multiple of the equal share.
+        motion: Share of pixels that differ from the median frame.
+    """
+
+    table: Tensor
+    scene: Tensor
+    moving: Tensor
+
+    def __init__(self, rarity: float, motion: float) -> None:
+        super().__init__()
+        self.rarity, self.motion = rarity, motion
+        self.register_buffer("table", torch.ones(_BINS**3))
+        self.register_buffer("scene", torch.zeros(3, _TARGET, _TARGET))
+        self.register_buffer("moving", torch.ones(()))
+
+    def prepare(self, frames: np.ndarray) -> None:
+        """Count colours and moving pixels in uint8 frames ``(F, H, W, 3)``."""
+        self.table.copy_(colour_rarity(frames, bins=_BINS))
+        scene = torch.from_numpy(median_frame(frames)).movedim(-1, 0)
+        self.scene.copy_(resize(scene[None], _TARGET)[0])
+        some = to_float(frames[:: max(1, len(frames) // 500)])
+        self.moving.copy_(_moves(some, scene).float().mean().clamp_min(1e-3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Target images ``(B, 3, h, w)`` to weights ``(B, 1, h, w)``."""
+        weight = images.new_ones(())
+        if self.rarity:
+            weight = weight + self.rarity * rarity_weight(images, self.table)
+        if self.motion:
+            weight = weight + self.motion * _moves(images, self.scene) / self.moving
+        return weight / (1 + self.rarity + self.motion)
+
+
+def _moves(images: Tensor, scene: Tensor) -> Tensor:
+    return (images - scene).abs().sum(1, keepdim=True) > _NOTICEABLE
 
 
 class GaussianDecoder(nn.Module):
@@ -139,7 +251,8 @@ class GaussianDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.stack, self.map_size = stack, (map_size, map_size)
-        self.sigma = Positive(sigma, (keypoints,) if learned == "each" else (), learned != "no")
+        shape = (keypoints,) if learned == "each" else ()
+        self.sigma = Positive(torch.full(shape, sigma), learned != "no")
 
     def forward(self, points: Tensor) -> Tensor:
         """Map coordinates ``(B, N, 2)`` to images ``(B, 3, h, w)``."""
