@@ -822,6 +822,23 @@ def test_bad_input_is_named(change, error, message):
         fit(**options)
 
 
+@pytest.mark.parametrize(
+    ("length", "others"), [(1, discs(2, frames=1)), (3, discs(4, frames=2)), (8, None)]
+)
+def test_what_is_too_short_complains_before_the_first_step(tmp_path, length, others):
+    """Not an hour later; and what a folder holds is not touched."""
+    old = tmp_path / "run.step-00000001.safetensors"
+    old.write_bytes(b"of before")
+
+    def step():
+        raise Broken
+
+    options = {"folder": tmp_path, "name": "run", "resume": False, **SHORT, **QUIET}
+    with pytest.raises(ValueError, match="frame"):
+        fit(stop_after(toy(length=length), 0, step), discs(4), validate=others, **options)
+    assert old.exists()
+
+
 def test_frames_without_truth_can_be_trained_on_and_others_validate():
     result = fit(toy(), without_truth(discs(4)), validate=discs(4), **SHORT, **QUIET)
     assert "r2/red" in result.curve[-1]
