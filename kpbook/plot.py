@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from kpbook._checks import check_choice, check_finite, check_integer, check_shape, complain
 from kpbook._flipbook import Flipbook, flipbook
@@ -219,10 +220,7 @@ def curves(
                     markersize=5 if len(y) == 1 else 3,
                 )
         ax.set(xlabel=xlabel, ylabel=ylabel)
-        if logx:
-            ax.set_xscale("log")
-        if logy:
-            ax.set_yscale("log")
+        _logarithmic(ax, logx, logy)
         if len(lines) > 1:
             ax.legend(frameon=False)
 
@@ -282,10 +280,7 @@ def scatter(
             if title in dashed:
                 ax.axhline(dashed[title], linestyle="--", linewidth=1, color=_INK[theme])
             ax.set(title=title, xlabel=xlabel)
-            if logx:
-                ax.set_xscale("log")
-            if logy:
-                ax.set_yscale("log")
+            _logarithmic(ax, logx, logy)
         figure.axes[0].set_ylabel(ylabel)
         handles = [
             Line2D([], [], label=name, **_marker(n) | {"markersize": 6})
@@ -324,7 +319,7 @@ def strips(panels: Mapping[str, Mapping[str, Any]], xlabel: str) -> Plot:
     ]  # fmt: skip
 
     def draw(figure: Figure, theme: str) -> None:
-        axes = figure.subplots(1, len(data), squeeze=False, sharey=True)[0]
+        axes = figure.subplots(1, len(data), squeeze=False, sharey=True, sharex=True)[0]
         for n, (ax, (title, kinds)) in enumerate(zip(axes, data.items(), strict=True)):
             for row, values in enumerate(kinds.values()):
                 ax.plot(values, np.full(len(values), row), **_marker(n) | {"markersize": 5})
@@ -334,7 +329,7 @@ def strips(panels: Mapping[str, Mapping[str, Any]], xlabel: str) -> Plot:
         axes[0].set_ylim(len(groups) - 0.5, -0.5)
 
     alt = f"Strip plot of {xlabel}. " + ". ".join(said) + "."
-    return Plot(draw, alt, (7.2, 1.1 + 0.27 * len(groups)))
+    return Plot(draw, alt, (7.2, 1.2 + 0.27 * len(groups)))
 
 
 def bars(values: Mapping[str, Mapping[str, float]], ylabel: str) -> Plot:
@@ -404,6 +399,19 @@ def _numbers(x: Any) -> np.ndarray:
         return np.asarray(x)
     tensor = x.detach().cpu()  # NumPy has no bfloat16
     return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
+
+
+def _logarithmic(ax: Any, x: bool, y: bool) -> None:
+    """Logarithmic axes; a short one gets plain numbers, 0.01, 0.02, 0.05, a long one powers."""
+    for asked, name in ((x, "x"), (y, "y")):
+        if asked:
+            getattr(ax, f"set_{name}scale")("log")
+            low, high = getattr(ax, f"get_{name}lim")()
+            if high < 100 * low:
+                axis = getattr(ax, f"{name}axis")
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter(FormatStrFormatter("%g"))
+                axis.set_minor_formatter(NullFormatter())
 
 
 def _pairs(values: Any, name: str) -> np.ndarray:
