@@ -227,14 +227,34 @@ def test_every_combination_keeps_the_contract(name):
     assert e.name == name
 
 
-@each
-@pytest.mark.parametrize("scale", ["-quarter", ""])
+@pytest.mark.parametrize("name", ["rarity", "rarity-std", "rarity-bg"])
+def test_the_recipe_keeps_the_contract(name):
+    e, pictures = small(name), frames(2)
+    e.prepare(discs(5))
+    parts = e.loss(batch(e))
+    assert set(parts) == {"loss", "weighted", "reconstruction"}
+    assert all(value.shape == () and value.isfinite() for value in parts.values())
+    with torch.no_grad():
+        assert e.eval().heatmaps(pictures).shape == (2, 32, 32, 32)
+        assert e.reconstruct(pictures).shape == (2, 3, 64, 64)
+    with warnings.catch_warnings():  # its gate points at discs, so the shift may be checked
+        warnings.filterwarnings("ignore", message=".*the shift was not checked")
+        assert "gradient" in check_extractor(e, pictures)
+    assert (e.map_size, e.stride, e.offset) == ((32, 32), 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [*itertools.product(ARCHITECTURES, ["-quarter", ""]), ("rarity", "")]
+)
 def test_sharp_keypoints_move_with_the_image(name, scale):  # catches: a wrong stride or offset
     # Weights that hand red, green and blue on: the first keypoints are the discs' bright spots.
     size = {"": 128, "-quarter": 64}[scale]
     e = autoencoder.build(name + scale, image_size=size, width=0.25, temperature=1e-2)
+    e.difference = None  # the recipe's, which would look for what does not move with the image
     for layer in convolutions(e.encoder):
         nn.init.dirac_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     assert check_extractor(e.eval(), frames(6, size))[-1] == "shift"
 
 
@@ -359,13 +379,13 @@ def test_the_background_is_added_to_what_is_drawn():
 def test_prepare_sets_only_what_was_asked_for():
     episodes = discs(5)
     pictures = torch.from_numpy(episodes.images.reshape(-1, 64, 64, 3)) / 255
-    e = small("dsae-quarter", background="median", weighting="rarity")
+    e = small("dsae-quarter", background="median", rarity=1.0)
     e.prepare(episodes)
     ordered = pictures.sort(0).values  # 20 frames: the mean of the two in the middle
     median = (ordered[9] + ordered[10]).movedim(-1, 0) / 2
     torch.testing.assert_close(e.background.detach(), median)
     assert e.background.requires_grad
-    torch.testing.assert_close(e.rarity, losses.colour_rarity(episodes.images))
+    torch.testing.assert_close(e.weight.table, losses.colour_rarity(episodes.images))
     plain_ = small("dsae-quarter-bg")
     before = {k: v.clone() for k, v in plain_.state_dict().items()}
     plain_.prepare(episodes)
@@ -373,7 +393,7 @@ def test_prepare_sets_only_what_was_asked_for():
 
 
 def test_rarity_weighs_the_loss_and_reports_the_plain_one():
-    e, episodes = small("dsae-quarter", weighting="rarity", velocity=0.0), discs(5)
+    e, episodes = small("dsae-quarter", rarity=3.0, velocity=0.0), discs(5)
     drawn = batch(e)
     unprepared = e.loss(drawn)  # all colours alike
     torch.testing.assert_close(unprepared["loss"], unprepared["reconstruction"])
@@ -383,25 +403,80 @@ def test_rarity_weighs_the_loss_and_reports_the_plain_one():
     target = drawn["target"].flatten(0, 1)
     off = (e.reconstruct(drawn["images"].flatten(0, 1)) - target).square()
     weight = losses.rarity_weight(target, losses.colour_rarity(episodes.images))
-    torch.testing.assert_close(parts["loss"], (weight * off).mean())
+    torch.testing.assert_close(parts["loss"], ((1 + 3 * weight) / 4 * off).mean())
     torch.testing.assert_close(parts["reconstruction"], off.mean())
+
+
+# -- the recipe's parts ------------------------------------------------------------------------
+
+
+def test_a_whitened_difference_has_the_same_strength_in_all_directions():
+    episodes = discs(30, grey=(60, 200))
+    part = blocks.Difference(64, (32, 32), whiten=True, gate=0.0)
+    part.prepare(episodes.flat().images)
+    off = images.to_float(episodes.flat().images) - part.scene
+    seen = torch.einsum("ij,bjhw->ibhw", part.whitening, off).flatten(1)
+    found = seen @ seen.T / seen.shape[1]
+    torch.testing.assert_close(found, torch.eye(3), atol=0.02, rtol=0)  # short of 1 by the floor
+    torch.testing.assert_close(part.whitening, part.whitening.T)  # colours are not turned
+    shown, gate = part(images.to_float(episodes.flat().images[:3]))
+    torch.testing.assert_close(shown.movedim(1, 0).flatten(1), seen[:, : 3 * 64 * 64].clamp(-8, 8))
+    assert gate == 0
+
+
+def test_the_gate_opens_where_a_frame_differs_from_the_median():
+    part = blocks.Difference(64, (32, 32), whiten=False, gate=5.0)
+    part.prepare(np.full((3, 64, 64, 3), 51, np.uint8))
+    pictures = torch.full((1, 3, 64, 64), 0.2)
+    pictures[0, 1, 10, 21] += 0.5
+    shown, gate = part(pictures)
+    assert shown is pictures
+    opened = torch.zeros(1, 1, 32, 32)
+    opened[0, 0, 5, 10] = 5 * math.tanh(0.5 / 0.12)
+    torch.testing.assert_close(gate, opened, atol=1e-4, rtol=0)
+
+
+def test_equal_rare_and_moving_pixels_share_the_weight():
+    pictures = discs(40).flat().images
+    floats = images.to_float(pictures)
+    part = blocks.PixelWeight(2.0, 3.0)
+    part.prepare(pictures)
+    weight = part(floats)
+    torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
+    median = torch.from_numpy(np.median(pictures, axis=0)).movedim(-1, 0) / 255
+    moves = ((floats - median).abs().sum(1, keepdim=True) > 0.12).float()
+    rare = losses.rarity_weight(floats, losses.colour_rarity(pictures))
+    torch.testing.assert_close(weight, (1 + 2 * rare + 3 * moves / moves.mean()) / 6)
+
+
+def test_two_temperatures_span_the_keypoints():
+    e = small("basic-quarter", keypoints=5, temperature=(0.1, 1.6))
+    torch.testing.assert_close(e.temperature(), 0.1 * 2.0 ** torch.arange(5.0))
+
+
+def test_a_gate_needs_cells_that_tile_the_image():
+    with pytest.raises(ValueError, match=r"gate: got a map of \(33, 33\) for 64 px, .*at 0"):
+        small("basic-quarter", gate=5.0)
 
 
 # -- learning ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["dsae-quarter-bg", "basic-quarter-std", "keynet-quarter-std-bg"])
+@pytest.mark.parametrize(
+    "name", ["dsae-quarter-bg", "basic-quarter-std", "keynet-quarter-std-bg", "rarity"]
+)
 def test_the_gradient_reaches_pixels_and_all_that_is_learned(name):
     e = small(name)
+    e.prepare(discs(5))
     drawn = batch(e)
     drawn["images"].requires_grad_()
     e.loss(drawn)["loss"].backward()
     assert drawn["images"].grad.abs().amax((0, 1, 2)).min() > 0  # every pixel counts
-    head = None if name.startswith("dsae") else f"encoder.{len(e.encoder) - 1}.bias"
+    head = None if name.startswith("dsae") else [k for k, _ in e.encoder.named_parameters()][-1]
     for key, parameter in e.named_parameters():
         if not parameter.requires_grad:
             assert parameter.grad is None, key
-        elif key == head:  # a softmax does not see a constant
+        elif key == f"encoder.{head}":  # a softmax does not see a constant
             assert parameter.grad.abs().max() < 1e-6, key
         else:
             assert parameter.grad.any(), key
@@ -428,7 +503,7 @@ def test_a_positive_number_starts_as_told_and_is_learned_as_a_ratio():
     torch.testing.assert_close(number(), torch.tensor(0.25))
     number().backward()
     torch.testing.assert_close(number.log.grad, torch.tensor(0.25))  # d e^l / dl = e^l
-    assert blocks.Positive(0.5, (3,), learned=False)().tolist() == [0.5] * 3
+    assert blocks.Positive(torch.full((3,), 0.5), learned=False)().tolist() == [0.5] * 3
 
 
 def test_noise_is_on_the_input_only_and_comes_from_the_generator():
@@ -513,7 +588,7 @@ def test_it_learns_where_coloured_discs_are():
         seed=1,
         image_size=32,
         background="median",
-        weighting="rarity",
+        rarity=1.0,
         sigma=0.3,
         temperature=0.5,
         learn_temperature=True,
@@ -550,10 +625,11 @@ def test_the_registry_lists_and_builds():
     ("name", "options"),
     [
         ("keynet-quarter-vel-std-bg", {}),
-        ("dsae-quarter", {"background": "median", "weighting": "rarity", "keypoints": 5}),
+        ("dsae-quarter", {"background": "median", "rarity": 2.0, "keypoints": 5}),
         ("basic", {"image_size": 96, "width": 0.125, "learn_sigma": "each", "batch_size": 7}),
         ("basic-kp32-quarter", {"velocity": 0.2, "snippet": 4, "input_noise": 0.0, "sigma": 0.2}),
         ("keynet-quarter", {"temperature": 0.1, "learn_temperature": True, "coordinates": "paper"}),
+        ("rarity", {"gate": 0.0, "whiten": False, "motion": 0.5, "temperature": [0.5, 1.5]}),
     ],
 )
 def test_name_and_config_give_the_network_again(name, options):
@@ -566,7 +642,7 @@ def test_name_and_config_give_the_network_again(name, options):
     for key, value in plain_.items():
         assert getattr(again, key) == value, key
     for key, value in options.items():  # and no option is dropped
-        if hasattr(first, key) and key not in {"temperature", "background", "learn_temperature"}:
+        if hasattr(first, key) and key not in {"temperature", "background"}:
             assert getattr(first, key) == value, key
 
 
@@ -596,7 +672,8 @@ def test_an_unknown_name_lists_what_exists(name):
         ({"velocity": -1}, r"velocity: got -1, expected values in \[0, .*paper's: 0.1"),
         ({"velocity": float("inf")}, "velocity: got inf"),
         ({"background": True}, "background: got True, expected one of 'no', 'zero', 'median'"),
-        ({"weighting": "rare"}, "weighting: got 'rare', .*Did you mean 'rarity'"),
+        ({"rarity": -1}, r"rarity: got -1, expected values in \[0, 1000\]. 0 leaves it out"),
+        ({"background": "medium"}, "background: got 'medium', .*Did you mean 'median'"),
         ({"input_noise": -0.1}, r"input_noise: got -0.1, expected values in \[0, 1\]"),
         ({"velocity": 0.1, "snippet": 2}, "snippet: got 2, expected at least 3. .*needs three"),
         ({"batch_size": 0}, "batch_size: got 0, expected at least 1. Snippets"),
@@ -690,9 +767,9 @@ def test_half_precision_is_near(dtype):
     torch.testing.assert_close(e.reconstruct(pictures).float(), drawn, atol=0.05, rtol=0)
 
 
-@each
+@pytest.mark.parametrize("name", [*(f"{name}-quarter" for name in ARCHITECTURES), "rarity"])
 def test_it_can_be_mapped(name):
-    e, pictures = small(f"{name}-quarter").eval(), frames(3)
+    e, pictures = small(name).eval(), frames(3)
     one_by_one = torch.func.vmap(lambda image: e(image[None])[0])(pictures)
     torch.testing.assert_close(one_by_one, e(pictures), atol=1e-5, rtol=0)
     drawn = torch.func.vmap(lambda image: e.reconstruct(image[None])[0])(pictures)
@@ -700,7 +777,7 @@ def test_it_can_be_mapped(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dsae-quarter", "keynet-quarter-std-bg"])
+@pytest.mark.parametrize("name", ["dsae-quarter", "keynet-quarter-std-bg", "rarity"])
 def test_it_can_be_exported_for_any_batch(name):
     e, pictures = small(name).eval(), frames(5)
     shapes = ({0: torch.export.Dim("B")},)
@@ -708,7 +785,7 @@ def test_it_can_be_exported_for_any_batch(name):
     torch.testing.assert_close(program.module()(pictures), e(pictures), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["dsae-quarter", "basic-quarter", "keynet-quarter"])
+@pytest.mark.parametrize("name", ["dsae-quarter", "basic-quarter", "keynet-quarter", "rarity"])
 def test_it_can_be_traced(name):
     e, pictures = small(name).eval(), frames(5)
     with warnings.catch_warnings():  # what it says of sizes holds: they are the network's

@@ -163,11 +163,11 @@ def test_bytes_and_floats_fall_into_the_same_cell(bins):  # catches: v * bins, w
     pictures = np.stack([values, values[::-1], np.roll(values, 100)], axis=-1)[None, None]
     places = torch.arange(bins**3, dtype=torch.float64)
     for floats in (images.to_float(pictures), images.to_float(pictures).double()):
-        found = (losses.rarity_weight(floats, places) - 0.5) / 0.5
+        found = losses.rarity_weight(floats, places)
         np.testing.assert_array_equal(found[:, 0].numpy(), cells(pictures, bins))
 
 
-def test_half_of_the_weight_is_rarity_and_its_mean_is_one():
+def test_the_weight_of_a_pixel_is_its_colours_and_its_mean_is_one():
     pictures = frames(3, 6, 7)
     table = losses.colour_rarity(pictures)
     floats = images.to_float(pictures).requires_grad_()
@@ -175,7 +175,7 @@ def test_half_of_the_weight_is_rarity_and_its_mean_is_one():
     assert weight.shape == (3, 1, 6, 7)
     assert not weight.requires_grad
     torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
-    expected = 0.5 + 0.5 * table.numpy()[cells(pictures, 8)]
+    expected = table.numpy()[cells(pictures, 8)]
     np.testing.assert_allclose(weight[:, 0].numpy(), expected, rtol=1e-6)
 
 
