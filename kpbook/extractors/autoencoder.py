@@ -339,11 +339,11 @@ class TwoScales(nn.Module):
 
 def rarity(width: float, keypoints: int, small: bool, sigma: float, learn_sigma: str) -> _Parts:
     """Ours: two scales in, three narrow layers out; a sixteenth of KeyNet-quarter's arithmetic."""
-    near, far = int(16 * width), int(32 * width)
+    near, draw, far = (int(n * width) for n in (16, 24, 32))
     stack = nn.Sequential(
-        *conv(keypoints, near),
-        *conv(near, near),
-        nn.Conv2d(near, 12, 3, padding=1),
+        *conv(keypoints, draw),
+        *conv(draw, draw),
+        nn.Conv2d(draw, 12, 3, padding=1),
         nn.PixelShuffle(2),
     )
     encoder = TwoScales(near, far, keypoints)
