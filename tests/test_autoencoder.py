@@ -232,7 +232,7 @@ def test_the_recipe_keeps_the_contract(name):
     e, pictures = small(name), frames(2)
     e.prepare(discs(5))
     parts = e.loss(batch(e))
-    assert set(parts) == {"loss", "weighted", "reconstruction"}
+    assert {"loss", "weighted", "reconstruction"} <= set(parts)
     assert all(value.shape == () and value.isfinite() for value in parts.values())
     with torch.no_grad():
         assert e.eval().heatmaps(pictures).shape == (2, 32, 32, 32)

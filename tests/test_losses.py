@@ -162,7 +162,8 @@ def test_bytes_and_floats_fall_into_the_same_cell(bins):  # catches: v * bins, w
     values = np.arange(256, dtype=np.uint8)
     pictures = np.stack([values, values[::-1], np.roll(values, 100)], axis=-1)[None, None]
     places = torch.arange(bins**3, dtype=torch.float64)
-    for floats in (images.to_float(pictures), images.to_float(pictures).double()):
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        floats = images.to_float(pictures).to(dtype)
         found = losses.rarity_weight(floats, places)
         np.testing.assert_array_equal(found[:, 0].numpy(), cells(pictures, bins))
 
