@@ -166,7 +166,7 @@ ROWS = [
 def finish(job, out, **changes):
     config = {"settings": dict(job.settings), "digest": job.digest} | changes
     runs.RunRecord(job.name, job.command, ROWS, 1.5, config, job.seed).save(out)
-    (out / f"{job.name}.safetensors").touch()
+    (out / f"{job.name}.encoder.safetensors").touch()
 
 
 def test_a_dry_run_lists_what_has_finished(config, tmp_path, capsys):
@@ -181,7 +181,7 @@ def test_a_record_without_weights_has_not_finished(config, tmp_path):
     (job, *_) = plan.read(config())
     finish(job, tmp_path)
     assert job.finished(tmp_path)
-    (tmp_path / "a-s0.safetensors").unlink()
+    (tmp_path / "a-s0.encoder.safetensors").unlink()
     assert job.finished(tmp_path) is None
 
 
@@ -336,7 +336,9 @@ def test_a_sweep_records_its_runs_and_reports_the_one_that_crashed(config, sweep
     assert re.search("bad-s0 crashed: exit status 1.*FloatingPointError", complained, re.DOTALL)
     names = {p.name for p in out.iterdir()}
     assert names == {".work", "runs.csv", "curves.csv"} | {
-        f"{name}.{end}" for name in ("a-s0", "a-s1", "b-s5") for end in ("json", "safetensors")
+        f"{name}.{end}"
+        for name in ("a-s0", "a-s1", "b-s5")
+        for end in ("json", "safetensors", "encoder.safetensors")
     }
     assert not list((out / ".work").glob("a-*"))  # checkpoints and logs of what has finished
     check_scores(out)
@@ -353,7 +355,7 @@ def check_scores(out: Path) -> None:
     _, validation = Episodes.sample().split((7, 5), seed=2)
     fit, score = validation[:2].flat(), validation[2:].flat()
     for row in table(out / "runs.csv"):
-        extractor = zoo.load_file(out / f"{row['run']}-s{row['seed']}.safetensors")
+        extractor = zoo.load_file(out / f"{row['run']}-s{row['seed']}.encoder.safetensors")
         k, n = validation.objects.index(row["object"]), int(row["keypoint"])
         with torch.no_grad():
             z_fit, z_score = (extractor(to_float(half.images))[:, n] for half in (fit, score))

@@ -81,6 +81,31 @@ def test_what_is_saved_comes_back_to_the_bit(file):  # catches: buffers left out
     assert trainable(after) == trainable(before) != []
 
 
+@pytest.mark.parametrize("name", ["basic-quarter-bg", "rarity"])
+def test_the_encoder_alone_gives_the_same_points_and_refuses_to_draw(name, tmp_path):
+    whole = registry.build(name, seed=1).eval()
+    path = zoo.save(whole, tmp_path / "a.encoder.safetensors", encoder_only=True)
+    assert path.stat().st_size < 0.75 * zoo.save(whole, tmp_path / "b.safetensors").stat().st_size
+    alone = zoo.load_file(path)
+    frames = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(alone(frames), whole(frames))
+    with pytest.raises(RuntimeError, match=r"a\.encoder\.safetensors: got weights of the encoder"):
+        alone.reconstruct(frames)
+
+
+def test_a_whole_file_without_its_decoder_is_refused(tmp_path):  # catches: lenient for all files
+    tensors, header = parts(zoo.save(network(), tmp_path / "a.safetensors", encoder_only=True))
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(safetensors.torch.save(tensors, header | {"part": "all"}))
+    with pytest.raises(ValueError, match=r"weights for another architecture: .* is missing"):
+        zoo.load_file(path)
+
+
+def parts(path):
+    with safetensors.safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
 def test_float64_is_stored_as_float32_and_the_original_stays(tmp_path):
     extractor = network().double()
     path = zoo.save(extractor, tmp_path / "a.safetensors")

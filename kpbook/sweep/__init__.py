@@ -17,7 +17,8 @@ The file::
       - {name: basic-16, architecture: basic, overrides: {keypoints: 16}, seeds: [0, 1]}
 
 ``images`` (or ``steps``) is the length of a run; other options are those of
-:func:`kpbook.training.fit`. Into the folder go a run record and the weights of each job,
+:func:`kpbook.training.fit`. Into the folder go a run record and the weights of each job, whole and
+(``.encoder.safetensors``, small enough for git) without what only draws; and
 ``runs.csv`` (a row per job and object) and ``curves.csv`` (a row per job and evaluation). The
 score is that of the second half of the validation episodes, for the affine map that was fitted on
 the first half.

@@ -83,7 +83,7 @@ class Job:
 
     def _record(self, out: Path) -> runs.RunRecord | None:
         path = out / f"{self.name}.json"
-        whole = path.is_file() and path.with_suffix(".safetensors").is_file()
+        whole = path.is_file() and path.with_suffix(".encoder.safetensors").is_file()
         return runs.load(path) if whole else None
 
 

@@ -132,6 +132,7 @@ def train(job: Job, out: Path) -> None:
         config={**fit.record.config, "settings": dict(settings), "digest": job.digest},
     )
     zoo.save(fit.extractor, out / f"{job.name}.safetensors", record)
+    zoo.save(fit.extractor, out / f"{job.name}.encoder.safetensors", record, encoder_only=True)
     record.save(out)  # last: it is what makes a job finished
     shutil.rmtree(work, ignore_errors=True)
 

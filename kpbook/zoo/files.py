@@ -19,16 +19,26 @@ from kpbook._checks import complain
 from kpbook._files import write_atomically
 from kpbook.extractors import registry
 
+#: Beginnings of the names of weights that no keypoint depends on.
+DRAWS = ("decoder.", "background", "weight.")
 OWN_AGAIN = "Copy it anew, or save it again with kpbook.zoo.save."
 
 
-def save(extractor: Any, path: str | Path, record: runs.RunRecord | None = None) -> Path:
+def save(
+    extractor: Any,
+    path: str | Path,
+    record: runs.RunRecord | None = None,
+    *,
+    encoder_only: bool = False,
+) -> Path:
     """Write an extractor's weights, float32, with what is needed to build it again.
 
     Args:
         extractor: One that ``kpbook.extractors.registry`` built: it has ``name`` and ``config``.
         path: Where to, ``something.safetensors``; an older file is replaced in one step.
         record: The run that trained it; its name goes into the file.
+        encoder_only: Leave out what only draws, :data:`DRAWS`: a fraction of the size. What is
+            loaded from such a file gives the same keypoints and refuses to reconstruct.
 
     Returns:
         The path.
@@ -44,8 +54,13 @@ def save(extractor: Any, path: str | Path, record: runs.RunRecord | None = None)
         hint = "Only those can be built again from their name and options."
         expected = "an extractor of kpbook.extractors.registry"
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
-    tensors = {key: _stored(key, value) for key, value in extractor.state_dict().items()}
+    tensors = {
+        key: _stored(key, value)
+        for key, value in extractor.state_dict().items()
+        if not (encoder_only and key.startswith(DRAWS))
+    }
     metadata = {
+        "part": "encoder" if encoder_only else "all",
         "kpbook": kpbook.__version__,
         "architecture": str(extractor.name),
         "config": json.dumps(extractor.config, sort_keys=True),
@@ -135,7 +150,12 @@ def read(path: Path, data: bytes, hint: str) -> tuple[dict[str, str], dict[str, 
 def _fill(
     extractor: nn.Module, tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]
 ) -> None:
-    wanted = {key: tuple(value.shape) for key, value in extractor.state_dict().items()}
+    encoder_only = metadata.get("part") == "encoder"
+    wanted = {
+        key: tuple(value.shape)
+        for key, value in extractor.state_dict().items()
+        if not (encoder_only and key.startswith(DRAWS))
+    }
     given = {key: tuple(value.shape) for key, value in tensors.items()}
     off = sorted(key for key in wanted | given if wanted.get(key) != given.get(key))
     if off:
@@ -144,4 +164,19 @@ def _fill(
         expected = f"{wanted.get(key, 'no such tensor')}, as {metadata['architecture']!r} has it"
         hint = f"{len(off)} tensor(s) differ; the file was made with kpbook {metadata['kpbook']}."
         raise ValueError(complain(str(path), got, expected, hint))
-    extractor.load_state_dict(dict(tensors))
+    extractor.load_state_dict(dict(tensors), strict=not encoder_only)
+    if encoder_only:
+        extractor.decoder = _NotSaved(path.name)
+
+
+class _NotSaved(nn.Module):
+    """Stands where the decoder was."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Refuse."""
+        got, expected = "weights of the encoder only", "weights of the decoder, too"
+        raise RuntimeError(complain(self.file, got, expected, "What ships (zoo.names()) is whole."))
