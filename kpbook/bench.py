@@ -8,10 +8,9 @@ of medians. The first rounds warm up the allocator and the caches and are not co
 from __future__ import annotations
 
 import argparse
-import ctypes
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,13 @@ import torch
 from torch import Tensor
 
 from kpbook import heatmaps, runs
+from kpbook._bench_learning import bench_tracking, bench_training
 from kpbook._checks import check_choice, require
+from kpbook._timing import Calls, Row, measure, one_thread
 from kpbook.heatmaps import soft_argmax
 
 #: The shape of Boney et al. (2021), section VI-D: batch, keypoints, height, width.
 FPAC_SHAPE = (128, 32, 35, 35)
-Row = dict[str, Any]
-Calls = dict[str, Callable[[], object]]
-
-
-def measure(
-    contenders: Calls, rounds: int, warm_up: int, device: str = "cpu"
-) -> dict[str, list[float]]:
-    """Time each contender once a round and return its milliseconds, warm-up left out."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(warm_up + rounds):
-        for name, run in contenders.items():
-            _wait(device)
-            start = time.perf_counter()
-            run()
-            _wait(device)
-            if number >= warm_up:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
 
 
 def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
@@ -86,18 +69,12 @@ def bench_soft_argmax(rounds: int = 30, device: str = "cpu") -> list[Row]:
         out = f(tracked)
         out.backward(torch.ones_like(out))
 
-    threads = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-        _keep_freed_memory()
-    try:
-        times = {}
+    times = {}
+    with one_thread(device):
         for direction, run in (("forward", forward), ("forward + backward", both)):
             calls: Calls = {name: _bind(run, f) for name, f in functions.items()}
             calls["input checks alone"] = lambda: _checks(logits, points)
             times[direction] = measure(calls, rounds, warm_up=10, device=device)
-    finally:
-        torch.set_num_threads(threads)
     return _soft_argmax_rows(times)
 
 
@@ -154,6 +131,15 @@ BENCHES: dict[str, Callable[..., list[Row]]] = {
     "soft_argmax": bench_soft_argmax,
     "render": bench_render,
     "record": bench_record,
+    "training": bench_training,
+    "tracking": bench_tracking,
+}
+#: Those that also run on a GPU, and packages whose versions matter to each.
+ON_DEVICE = ("soft_argmax", "training")
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "soft_argmax": ("kornia", "dsntnn"),
+    "render": ("panda-gym", "pybullet"),
+    "record": ("panda-gym", "pybullet"),
 }
 
 
@@ -161,13 +147,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the benchmarks that the command line names, print their tables and record them."""
     parser = argparse.ArgumentParser(prog="python -m kpbook.bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which of {', '.join(BENCHES)}; all without it")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda; only soft_argmax uses it")
+    parser.add_argument(
+        "--device", default="cpu", help=f"cpu or cuda, for {' and '.join(ON_DEVICE)}"
+    )
     parser.add_argument("--out", type=Path, default=_results(), help="folder for run records")
     options = parser.parse_args(arguments)
     for name in options.names or BENCHES:
         check_choice(name, BENCHES, name="benchmark")
     for name in options.names or BENCHES:
-        kwargs = {"device": options.device} if name == "soft_argmax" else {}
+        kwargs = {"device": options.device} if name in ON_DEVICE else {}
         start = time.perf_counter()
         rows = BENCHES[name](**kwargs)
         seconds = time.perf_counter() - start
@@ -180,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
             results=rows,
             seconds=seconds,
             device=runs.describe_device(device, threads=1),
-            versions=runs.describe_versions(*_packages(name)),
+            versions=runs.describe_versions(*PACKAGES.get(name, ())),
         )
         print(f"recorded in {record.save(options.out)}")
 
@@ -188,10 +176,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _results() -> Path:
     """The folder that the book reads, seen from the checkout, or one of the caller's own."""
     return Path("book/results") if Path("book").is_dir() else Path("results")
-
-
-def _packages(name: str) -> tuple[str, ...]:
-    return ("kornia", "dsntnn") if name == "soft_argmax" else ("panda-gym", "pybullet")
 
 
 def _soft_argmax_rows(times: dict[str, dict[str, list[float]]]) -> list[Row]:
@@ -224,31 +208,13 @@ def _checks(logits: Tensor, points: Tensor) -> None:
     heatmaps._is_finite(points)
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks instead of handing each back to the system.
-
-    Otherwise fresh pages cost more than the arithmetic, and most for whoever makes the most
-    temporary arrays: kornia's forward pass takes three times as long. Others than glibc: no-op.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        m_trim_threshold, m_mmap_threshold = -1, -3  # from malloc.h
-        libc.mallopt(m_mmap_threshold, 2**25)  # bytes; our maps have 20 MB
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-
-
 def _new_frame(world: Any) -> None:
     world._forget()  # a world keeps the frame of its state; this one has to be drawn again
     world.frame()
 
 
-def _bind(run: Callable[..., None], argument: Any) -> Callable[[], None]:
+def _bind(run: Callable[..., None], argument: Any) -> Callable[[], object]:
     return lambda: run(argument)
-
-
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":
