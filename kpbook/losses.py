@@ -72,18 +72,21 @@ def acceleration(points: Tensor) -> Tensor:
     return points.diff(n=2, dim=-3).square().mean()
 
 
-def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
+def colour_rarity(frames: np.ndarray, bins: int = 8, floor: float = 0.0) -> Tensor:
     r"""Return the weight of each colour: one over how often it occurs, with mean 1 over pixels.
 
-    .. math:: w(c) = \frac{1}{n\,p(c)}, \quad n = |\{c : p(c) > 0\}|
+    .. math:: w(c) \propto \frac{1}{\max(p(c), p_0)}
 
-    so every colour that occurs has the same share of the loss, however few its pixels. A colour
-    that does not occur has the largest weight of those that do. The idea takes for granted that
-    what matters has a rare colour; it names no colour and no object.
+    so every colour that occurs has the same share of the loss, however few its pixels, down to the
+    floor :math:`p_0`: the few mixed pixels at an edge would otherwise weigh as much as an object,
+    and throw the training about. A colour that does not occur has the largest weight of those that
+    do. The idea takes for granted that what matters has a rare colour; it names no colour and no
+    object.
 
     Args:
         frames: uint8 ``(..., H, W, 3)``.
         bins: Cells per channel, 2 to 64: a colour is one of ``bins³`` cells.
+        floor: :math:`p_0`, share of the pixels, at least 0 and below 1.
 
     Returns:
         ``(bins³,)``, float32, on the CPU; index red, green, blue, blue fastest.
@@ -96,6 +99,7 @@ def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
     check_shape(frames, "... H W 3", name="frames", hint="Colour last, as in Episodes.")
     check_integer(bins, name="bins", minimum=2, hint=_BINS_HINT)
     check_range(bins, 2, 64, name="bins", hint=_BINS_HINT)
+    check_range(floor, 0, 0.99, name="floor", hint="A share of the pixels, such as 1e-4.")
     cell = np.arange(256) * bins >> 8  # of each byte
     counts = np.zeros(bins**3, dtype=np.int64)
     for frame in np.asarray(frames).reshape(
@@ -105,9 +109,9 @@ def colour_rarity(frames: np.ndarray, bins: int = 8) -> Tensor:
         index = (red * bins + green) * bins + blue
         counts += np.bincount(index.ravel(), minlength=bins**3)
     present = counts > 0
-    weight = counts.sum() / (present.sum() * np.maximum(counts, 1))
-    weight[~present] = weight[present].max()
-    return torch.from_numpy(weight).float()
+    share = counts / counts.sum()
+    weight = 1 / np.maximum(share, max(floor, share[present].min()))  # absent as the rarest
+    return torch.from_numpy(weight / (share @ weight)).float()
 
 
 def rarity_weight(images: Tensor, table: Tensor) -> Tensor:

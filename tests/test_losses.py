@@ -180,6 +180,27 @@ def test_the_weight_of_a_pixel_is_its_colours_and_its_mean_is_one():
     np.testing.assert_allclose(weight[:, 0].numpy(), expected, rtol=1e-6)
 
 
+def test_a_value_between_two_bytes_has_the_nearer_ones_cell():  # as after a resize
+    table = torch.arange(512.0)
+    blue = torch.tensor([31.4, 31.6]) / 255  # the first cell of eight ends with byte 31
+    picture = torch.zeros(1, 3, 1, 2)
+    picture[0, 2, 0] = blue
+    assert losses.rarity_weight(picture, table).flatten().tolist() == [0.0, 1.0]
+
+
+def test_a_floor_caps_the_weight_of_the_rarest_colours():  # 90 %, 9 %, 1 % of the pixels
+    pictures = np.repeat(np.uint8([10, 100, 250]), [90, 9, 1])[:, None].repeat(3, 1)
+    pictures = pictures.reshape(1, 10, 10, 3)
+    grey = lambda level: (8 * 8 + 8 + 1) * level  # noqa: E731
+    table = losses.colour_rarity(pictures, floor=0.05).double().numpy()
+    raw = np.array([1 / 0.9, 1 / 0.09, 1 / 0.05])
+    mean = raw @ [0.9, 0.09, 0.01]
+    np.testing.assert_allclose(table[[grey(0), grey(3), grey(7)]], raw / mean, rtol=1e-6)
+    np.testing.assert_allclose(table[grey(5)], raw[2] / mean, rtol=1e-6)  # absent
+    without = losses.colour_rarity(pictures).double().numpy()
+    np.testing.assert_allclose(without[[grey(0), grey(3), grey(7)]] * [0.9, 0.09, 0.01], 1 / 3)
+
+
 def test_what_leaves_the_range_has_the_nearest_colour():
     table = torch.rand(512, generator=torch.Generator().manual_seed(0))
     outside = torch.tensor([-0.2, 1.3, 0.5])[None, :, None, None]
@@ -197,6 +218,7 @@ def test_what_leaves_the_range_has_the_nearest_colour():
         (ValueError, lambda: losses.colour_rarity(frames(4, 5), bins=1), "bins: got 1.*per colour"),
         (ValueError, lambda: losses.colour_rarity(frames(4, 5), bins=65), r"bins: .*in \[2, 64\]"),
         (TypeError, lambda: losses.colour_rarity(frames(4, 5), bins=8.0), "bins: got 8.0, .*whole"),
+        (ValueError, lambda: losses.colour_rarity(frames(4, 5), floor=1.0), "floor: .*share of"),
         (
             TypeError,
             lambda: losses.rarity_weight(torch.zeros(2, 3, 4, 5).byte(), torch.ones(8)),

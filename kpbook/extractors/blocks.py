@@ -28,6 +28,7 @@ _NOTICEABLE = 0.12  # difference from the median frame, summed over colours: 30 
 _LIMIT = 8.0  # of a whitened difference, in standard deviations
 _FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e-5
 _BINS = 8
+_RAREST = 1e-4  # share of the pixels below which a colour is noise: 0.4 pixels a frame of 64
 _TARGET = 64
 _LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
@@ -211,7 +212,7 @@ class PixelWeight(nn.Module):
 
     def prepare(self, frames: np.ndarray) -> None:
         """Count colours and moving pixels in uint8 frames ``(F, H, W, 3)``."""
-        self.table.copy_(colour_rarity(frames, bins=_BINS))
+        self.table.copy_(colour_rarity(frames, bins=_BINS, floor=_RAREST))
         scene = torch.from_numpy(median_frame(frames)).movedim(-1, 0)
         self.scene.copy_(resize(scene[None], _TARGET)[0])
         some = to_float(frames[:: max(1, len(frames) // 500)])
