@@ -30,6 +30,7 @@ _STYLE = (
     ".kp-flipbook .kp-bar{display:flex;align-items:center;gap:.6rem;width:min(100%,22rem);"
     "margin:.4rem 0}.kp-flipbook .kp-bar input{flex:1;min-width:0;height:1.6rem}"
     ".kp-flipbook .kp-bar button{min-width:4.5rem;min-height:1.8rem}"
+    ".kp-flipbook figcaption{color:inherit;opacity:1;font-weight:inherit;text-align:left}"
     ".kp-flipbook .kp-key{display:inline-flex;align-items:center;gap:.3rem;margin-right:1rem}"
     "@media (prefers-reduced-motion:reduce){.kp-flipbook .kp-bar button{display:none}}</style>"
 )
@@ -86,7 +87,7 @@ class Flipbook:
         )
         keys = "".join(
             f'<span class="kp-key"><svg viewBox="-2 -2 4 4" width="18" height="18" '
-            f'aria-hidden="true">{_marker(n, 0, 0, 1)}</svg>{html.escape(name)}</span>'
+            f'aria-hidden="true">{_marker(n, 0, 0, 1, rim=False)}</svg>{html.escape(name)}</span>'
             for n, name in enumerate(self.points)
         )
         caption = f"<figcaption>{keys}</figcaption>" if keys else ""
@@ -158,13 +159,13 @@ def _path(item: tuple[str, np.ndarray]) -> str:
     return f"{name} goes from pixel ({x:.1f}, {y:.1f}) to ({u:.1f}, {v:.1f})."
 
 
-def _marker(n: int, x: float, y: float, radius: float) -> str:
-    """The ``n``-th kind of point: a coloured outline on a white one, seen on any ground."""
+def _marker(n: int, x: float, y: float, radius: float, rim: bool = True) -> str:
+    """The ``n``-th kind of point: a coloured outline, on a white one to be seen on any picture."""
     path, colour = _MARKERS[n]
     lines = "".join(
         f'<path d="{path}" fill="none" stroke="{c}" stroke-width="{w}" '
         'vector-effect="non-scaling-stroke"/>'
-        for c, w in (("#ffffff", 4.5), (colour, 2.2))
+        for c, w in (("#ffffff", 4.5), (colour, 2.2))[not rim :]
     )
     return f'<g transform="translate({x:.2f} {y:.2f}) scale({radius:.2f})">{lines}</g>'
 
