@@ -211,6 +211,7 @@ def test_dsae_has_a_relu_in_front_of_the_softmax_and_learns_its_temperature():
 # -- the contract ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # all together
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_every_combination_keeps_the_contract(name):
     e, pictures = small(name).eval(), frames(2)

@@ -155,6 +155,98 @@ MUTANTS = {
         "_COLLINEAR = 1e-14",
     ),
     "negative errors of perfect keypoints": ("metric._maps", ".clip(min=0)", ""),
+    "squared error summed": ("losses", "(weight * squared).mean()", "(weight * squared).sum()"),
+    "weight of errors, not of squares": (
+        "losses",
+        "(weight * squared).mean()",
+        "(weight.square() * squared).mean()",
+    ),
+    "moving fast costs": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=1, dim=-3)"),
+    "keypoints for time": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=2, dim=-2)"),
+    "colours that do not occur share the loss": (
+        "losses",
+        "counts.sum() / (present.sum() * np",
+        "counts.sum() / (present.size * np",
+    ),
+    "blue slowest": (
+        "losses",
+        "index = (red * bins + green) * bins + blue",
+        "index = (blue * bins + green) * bins + red",
+    ),
+    "bytes rounded down": ("losses", "* 255).round().long()", "* 255).long()"),
+    "cells of 255": ("losses", "np.arange(256) * bins >> 8", "np.arange(256) * (bins - 1) // 255"),
+    "a bias in front of normalisation": (
+        "extractors.blocks",
+        "padding, bias=False)",
+        "padding, bias=True)",
+    ),
+    "no padding": ("extractors.blocks", "kernel // 2 if padding is None", "0 if padding is None"),
+    "a pooling not counted": (
+        "extractors.blocks",
+        "isinstance(layer, nn.Conv2d | nn.MaxPool2d)",
+        "isinstance(layer, nn.Conv2d)",
+    ),
+    "width as it is, not its logarithm": (
+        "extractors.blocks",
+        "self.log.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()",
+        "self.log + 1",
+    ),
+    "a width that underflows": (
+        "extractors.blocks",
+        "self.log.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()",
+        "self.log.exp()",
+    ),
+    "the paper's width taken for ours": (
+        "extractors.autoencoder",
+        "PAPER_SIGMA = 0.1 / 2**0.5",
+        "PAPER_SIGMA = 0.1",
+    ),
+    "map coordinates for image coordinates": (
+        "extractors.autoencoder",
+        'if self.coordinates == "paper":',
+        "if self.coordinates:",
+    ),
+    "the background left out": (
+        "extractors.autoencoder",
+        "return image if self.background is None else image + self.background",
+        "return image",
+    ),
+    "noise on the target": (
+        "extractors.autoencoder",
+        '"target": clean}',
+        '"target": clean + noise}',
+    ),
+    "noise from the global generator": (
+        "extractors.autoencoder",
+        "torch.randn(clean.shape, generator=generator)",
+        "torch.randn(clean.shape)",
+    ),
+    "weights from the global generator": (
+        "extractors.autoencoder",
+        "        torch.manual_seed(seed)\n",
+        "",
+    ),
+    "velocity without its weight": (
+        "extractors.autoencoder",
+        'loss + self.velocity * parts["velocity"]',
+        'loss + parts["velocity"]',
+    ),
+    "velocity across snippets": (
+        "extractors.autoencoder",
+        "acceleration(points.unflatten(0, (-1, self.snippet)))",
+        "acceleration(points)",
+    ),
+    "options forgotten": ("extractors.autoencoder", "config=options, **chosen", "**chosen"),
+    "no ReLU in front of DSAE's softmax": (
+        "extractors.autoencoder",
+        "*conv(b, keypoints, 5, padding=same))",
+        "*conv(b, keypoints, 5, padding=same)[:-1])",
+    ),
+    "KeyNet's second stride forgotten": (
+        "extractors.autoencoder",
+        "*conv(b, c, stride=late)",
+        "*conv(b, c)",
+    ),
 }
 
 #: Module -> the tests that teach it. Put in place in this order: a later one imports an earlier.
@@ -163,6 +255,9 @@ TAUGHT = {
     "heatmaps": ("test_heatmaps.py", "test_grid.py"),
     "metric._maps": ("test_tracking.py",),
     "metric.tracking": ("test_tracking.py",),
+    "losses": ("test_losses.py",),
+    "extractors.blocks": ("test_autoencoder.py",),
+    "extractors.autoencoder": ("test_autoencoder.py",),
 }
 
 
@@ -170,6 +265,7 @@ def run_taught_tests(names: Iterable[str]) -> int:
     """Run the taught functions' tests up to the first failure; return pytest's exit status."""
     files = [str(TESTS / name) for name in names]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
+    options += ["-m", "not slow"]
     with contextlib.redirect_stdout(io.StringIO()):
         return int(pytest.main([*options, f"--rootdir={TESTS}", *files]))
 
