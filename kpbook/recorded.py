@@ -1,0 +1,146 @@
+"""Recorded runs as the book reads them: what was asked for, what is there, how sure it is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from kpbook import runs
+from kpbook._checks import require
+from kpbook.metric import tracking_capability
+
+_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs that a sweep's file asks for, and those that have been recorded.
+
+    Attributes:
+        name: Stem of its file.
+        planned: Run -> number of seeds asked for.
+        rows: Rows of ``runs.csv``: one per run, seed and object.
+        tiers: Run -> tiers of its records.
+    """
+
+    name: str
+    planned: Mapping[str, int]
+    rows: Sequence[Mapping[str, Any]]
+    tiers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, name: str, folder: str | Path = "results") -> Sweep:
+        """Read ``folder/<name>.yml`` and, if it is there, ``folder/<name>/runs.csv``."""
+        path = Path(folder) / name
+        table = path / "runs.csv"
+        rows = runs.read_csv(table) if table.is_file() else []
+        planned = planned_seeds(path.with_suffix(".yml"))
+        found = {run: sorted(path.glob(f"{run}-s[0-9]*.json")) for run in planned}
+        tiers = {r: ", ".join(sorted({runs.load(p).tier for p in ps})) for r, ps in found.items()}
+        return cls(name, planned, rows, tiers)
+
+    def seeds(self, run: str) -> int:
+        """Number of seeds that have been recorded."""
+        return len({row["seed"] for row in self.rows if row["run"] == run})
+
+    def complete(self, run: str) -> bool:
+        """Whether every seed that the file asks for has been recorded."""
+        return 0 < self.planned.get(run, 0) <= self.seeds(run)
+
+    def objects(self, run: str) -> list[str]:
+        """Objects that the run was scored on, in their order."""
+        return list(dict.fromkeys(row["object"] for row in self.rows if row["run"] == run))
+
+    def column(self, run: str, column: str, obj: str | None = None) -> np.ndarray:
+        """One number per seed, by seed; NaN for an empty cell. Without ``obj``, of the first."""
+        obj = obj or next(iter(self.objects(run)), None)
+        mine = [r for r in self.rows if (r["run"], r["object"]) == (run, obj)]
+        cells = [row.get(column) for row in sorted(mine, key=lambda row: row["seed"])]
+        return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+
+    def capability(self, run: str, thresholds: Mapping[str, float]) -> Capability | None:
+        """Tracking capability over the recorded seeds; ``None`` if there are none."""
+        if not self.seeds(run):
+            return None
+        errors = {obj: self.column(run, "error", obj) for obj in self.objects(run)}
+        return Capability.of(errors, thresholds)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Tracking capability over seeds, with 95 % intervals.
+
+    Attributes:
+        mean: Share of objects tracked, over runs and objects.
+        interval: Of the mean: percentiles of a bootstrap over whole runs, since the objects of
+            one run hang together. If every run tracks everything it has no width; look at
+            ``each_interval`` then.
+        each: Object -> share of the runs that track it.
+        each_interval: Object -> Wilson's interval of that share.
+        seeds: Number of runs.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    each: Mapping[str, float]
+    each_interval: Mapping[str, tuple[float, float]]
+    seeds: int
+
+    @classmethod
+    def of(
+        cls, errors: Mapping[str, np.ndarray], thresholds: Mapping[str, float], seed: int = 0
+    ) -> Capability:
+        """Judge errors ``(R,)`` of each object; at most its threshold is tracked."""
+        mu = np.array([thresholds[obj] for obj in errors])
+        e = np.stack(list(errors.values()), axis=1)  # (R, K)
+        mean, each = tracking_capability(e, mu)
+        drawn = np.random.default_rng(seed).integers(len(e), size=(_DRAWS, len(e)))
+        means = (e <= mu).mean(axis=1)[drawn].mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        hits = dict(zip(errors, (e <= mu).sum(axis=0).tolist(), strict=True))
+        return cls(
+            mean=mean,
+            interval=(float(low), float(high)),
+            each=dict(zip(errors, each.tolist(), strict=True)),
+            each_interval={obj: wilson(hit, len(e)) for obj, hit in hits.items()},
+            seeds=len(e),
+        )
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share: not empty at 0 of n and n of n either."""
+    interval = binomtest(hits, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def planned_seeds(path: str | Path) -> dict[str, int]:
+    """Run -> number of seeds that a sweep's YAML file asks for; nothing if there is no file."""
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    content = require("yaml", extra="sweep", purpose="the ledger").safe_load(path.read_text())
+    usual = content.get("defaults", {}).get("seeds", 1)
+    asked = {run["name"]: run.get("seeds", usual) for run in content["runs"]}
+    return {run: len(n) if isinstance(n, list) else int(n) for run, n in asked.items()}
+
+
+def last_quarter(curves: Sequence[Mapping[str, Any]], run: str) -> float | None:
+    """Median over seeds and objects of an error at the end over that at 3/4 of the run.
+
+    1 says that training longer would not have helped soon; ``None`` if there are no curves.
+    """
+    ratios = []
+    mine = sorted((r for r in curves if r["run"] == run), key=lambda r: (r["seed"], r["step"]))
+    for _, group in itertools.groupby(mine, key=lambda row: row["seed"]):
+        seed = list(group)
+        end = seed[-1]
+        before = min(seed, key=lambda row: abs(row["step"] - 0.75 * end["step"]))
+        errors = [key for key in end if key.startswith("error/") and end[key] is not None]
+        ratios += [end[key] / before[key] for key in errors if before[key]]
+    return float(np.median(ratios)) if ratios else None
