@@ -101,12 +101,13 @@ def test_the_velocity_loss_that_is_taught_is_the_package_s(shape):
     torch.testing.assert_close(TAUGHT["acceleration_loss"](points), losses.acceleration(points))
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.02])
 @pytest.mark.parametrize("bins", [2, 8])
-def test_the_rarity_that_is_taught_is_the_package_s(bins):
+def test_the_rarity_that_is_taught_is_the_package_s(bins, floor):
     frames = np.random.default_rng(0).integers(0, 256, (4, 5, 7, 3), dtype=np.uint8)
     frames[:, :2] = 200
-    table = TAUGHT["rarity_table"](frames, bins)
-    ours = losses.colour_rarity(frames, bins)
+    table = TAUGHT["rarity_table"](frames, bins, floor)
+    ours = losses.colour_rarity(frames, bins, floor)
     np.testing.assert_allclose(table, ours.numpy(), rtol=1e-6)
     weight = losses.rarity_weight(to_float(frames), ours)[:, 0]
     np.testing.assert_allclose(table[TAUGHT["colour_index"](frames, bins)], weight, rtol=1e-6)
