@@ -136,6 +136,18 @@ def test_every_colour_that_occurs_has_the_same_share(bins):  # catches: weight n
     np.testing.assert_array_equal(table[absent], table[present].max())
 
 
+def test_below_the_floor_rarity_no_longer_counts():
+    picture = np.zeros((10, 20, 3), np.uint8)
+    picture[0, :10], picture[0, 10:13], picture[0, 13] = [255, 0, 0], [0, 255, 0], [0, 0, 255]
+    table = losses.colour_rarity(picture, bins=2, floor=0.05)  # black 0.93; 0.05, 0.015, 0.005
+    black, red, green, blue = table[[0, 4, 2, 1]].tolist()
+    assert red == green == blue == table[7]  # as a colour that does not occur
+    assert red / black == pytest.approx(0.93 / 0.05, rel=1e-5)
+    assert 0.93 * black + 0.07 * red == pytest.approx(1.0, rel=1e-5)
+    free = losses.colour_rarity(picture, bins=2)
+    torch.testing.assert_close(losses.colour_rarity(picture, bins=2, floor=0.005), free)
+
+
 def test_one_colour_has_weight_one():
     table = losses.colour_rarity(np.full((4, 5, 3), 77, np.uint8))
     torch.testing.assert_close(table, torch.ones(512))
@@ -219,6 +231,7 @@ def test_what_leaves_the_range_has_the_nearest_colour():
         (ValueError, lambda: losses.colour_rarity(frames(4, 5), bins=65), r"bins: .*in \[2, 64\]"),
         (TypeError, lambda: losses.colour_rarity(frames(4, 5), bins=8.0), "bins: got 8.0, .*whole"),
         (ValueError, lambda: losses.colour_rarity(frames(4, 5), floor=1.0), "floor: .*share of"),
+        (ValueError, lambda: losses.colour_rarity(frames(4, 5), floor=1), "floor: got 1.*A share"),
         (
             TypeError,
             lambda: losses.rarity_weight(torch.zeros(2, 3, 4, 5).byte(), torch.ones(8)),

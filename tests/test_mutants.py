@@ -163,10 +163,15 @@ MUTANTS = {
     ),
     "moving fast costs": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=1, dim=-3)"),
     "keypoints for time": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=2, dim=-2)"),
-    "colours that do not occur share the loss": (
+    "mean over colours, not over pixels": (
         "losses",
-        "counts.sum() / (present.sum() * np",
-        "counts.sum() / (present.size * np",
+        "weight / (share @ weight)",
+        "weight / weight.mean()",
+    ),
+    "the floor of a colour left out": (
+        "losses",
+        "max(floor, share[present].min())",
+        "share[present].min()",
     ),
     "blue slowest": (
         "losses",
