@@ -167,7 +167,7 @@ def rows(paper: Paper, sweeps: Mapping[str, Sweep]) -> list[dict[str, Any]]:
                 "ours": None if ours is None else f"{ours:.3f}{_interval(entry, sweep, paper)}",
                 "seeds": f"{sweep.seeds(entry.run)} of {sweep.planned.get(entry.run, 0)}",
                 "tier": sweep.tiers.get(entry.run) or None,
-                "deviation": " ".join(entry.deviations) or None,
+                "deviation": "".join(entry.deviations) or None,
                 "status": status(entry.stated, ours, entry.complete(sweep), paper.tolerance),
             }
         )
@@ -175,9 +175,9 @@ def rows(paper: Paper, sweeps: Mapping[str, Sweep]) -> list[dict[str, Any]]:
 
 
 def _interval(entry: Entry, sweep: Sweep, paper: Paper) -> str:
-    """The 95 % interval of a capability; none for a difference or a column."""
+    """The 95 % interval of a capability; none for a difference, a column or a single seed."""
     found = sweep.capability(entry.run, paper.thresholds)
-    if found is None or entry.minus or entry.column:
+    if found is None or found.seeds == 1 or entry.minus or entry.column:
         return ""
     low, high = found.each_interval[entry.object] if entry.object else found.interval
     return f" ({low:.2f} to {high:.2f})"

@@ -10,7 +10,8 @@ import conftest
 import numpy as np
 import pytest
 
-from kpbook import ledger, sweep
+from kpbook import _bench_learning as learning
+from kpbook import ledger, runs, sweep
 from kpbook.claims import ClaimError
 from kpbook.ledger import FIGURE, NOT_RECORDED, NOT_REPRODUCED, OURS, REPRODUCED, Entry
 from kpbook.recorded import Capability, Sweep, last_quarter, planned_seeds, wilson
@@ -361,3 +362,35 @@ def test_the_ledger_says_what_was_not_reached_and_why(tmp_path, monkeypatch):
         shown,
     )
     assert "Not recorded yet: DSAE: mean capability" in shown
+
+
+def bench_records(folder: Path, share: float, ratio: float) -> None:
+    """Records as the benchmarks write them, made of times that are made up."""
+    work = dict.fromkeys(learning.TRAINED, 96e8) | {"rarity": 33e8 * share, "matmul": 1e9}
+    images = dict.fromkeys(learning.TRAINED, 96) | {"rarity": 33}
+    times = {"matmul": [25.0]} | {name: [1000.0 * work[name] / 96e8] for name in learning.TRAINED}
+    loop = {"ours": [1.0], "pairs": [ratio], "keypoints": [4.0]}
+    results = {
+        "bench-training": learning._training_rows(times, work, images),
+        "bench-tracking": learning._tracking_rows(loop, [0.0, 1e-15, 1e-15]),
+    }
+    for name, rows in results.items():
+        runs.RunRecord(name=name, command="-", results=rows, seconds=1.0).save(folder)
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(12.0, "10 times, reached"), (6.0, "not reached")])
+def test_performance_shows_recorded_benchmarks(ratio, word, tmp_path, monkeypatch):
+    folder = results_folder(tmp_path)
+    bench_records(folder, share=0.1, ratio=ratio)
+    shown = shown_by("performance", folder, monkeypatch)
+    assert "trains 10.0 times as many images a second" in shown
+    assert "with 10.0 times fewer multiply-adds" in shown
+    assert f"takes {ratio:.1f} times as long" in shown
+    assert word in shown
+
+
+def test_performance_does_not_call_a_heavy_recipe_light(tmp_path, monkeypatch):
+    folder = results_folder(tmp_path)
+    bench_records(folder, share=0.9, ratio=12.0)
+    with pytest.raises(ClaimError, match="not hold: The recipe trains 1"):
+        shown_by("performance", folder, monkeypatch)
