@@ -338,7 +338,7 @@ class TwoScales(nn.Module):
 
 
 def rarity(width: float, keypoints: int, small: bool, sigma: float, learn_sigma: str) -> _Parts:
-    """Ours: two scales in, three narrow layers out; a sixteenth of KeyNet-quarter's arithmetic."""
+    """Ours: two scales in, three narrow layers out."""
     near, draw, far = (int(n * width) for n in (16, 16, 32))
     stack = nn.Sequential(
         *conv(keypoints, draw),
