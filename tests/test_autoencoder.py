@@ -302,6 +302,20 @@ def plain(encoder):
     return nn.Sequential(*layers)
 
 
+def test_the_recipes_two_looks_lie_on_the_same_cells():  # catches: upsampling half a cell off
+    far = autoencoder.TwoScales(4, 6, 3).far.eval()
+    with torch.no_grad():
+        for layer in far:
+            if isinstance(layer, nn.Conv2d):  # without a direction of its own
+                layer.weight.copy_(layer.weight + layer.weight.flip(-1))
+                layer.weight.copy_(layer.weight + layer.weight.flip(-2))
+        x = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+        seen = far(x)
+        assert seen.std() > 0.01
+        for axes in ((-1,), (-2,), (-1, -2)):
+            torch.testing.assert_close(far(x.flip(axes)), seen.flip(axes), rtol=1e-4, atol=1e-4)
+
+
 @each
 def test_coordinates_of_the_paper_are_the_maps(name):
     pictures = frames()
@@ -435,6 +449,60 @@ def test_the_gate_opens_where_a_frame_differs_from_the_median():
     opened = torch.zeros(1, 1, 32, 32)
     opened[0, 0, 5, 10] = 5 * math.tanh(0.5 / 0.12)
     torch.testing.assert_close(gate, opened, atol=1e-4, rtol=0)
+
+
+def test_the_prior_is_the_running_mean_of_sure_maps():
+    part = blocks.SpatialPrior(2, (6, 6), strength=2.0)
+    maps = torch.full((3, 2, 6, 6), 1 / 36)  # keypoint 1 never finds a peak
+    maps[:, 0] = 0
+    maps[0, 0, 1, 1] = maps[1, 0, 1, 1] = 1.0
+    maps[2, 0, 4, 4] = maps[2, 0, 4, 5] = 0.5
+    start = part.usual.clone()
+    part.observe(maps)
+    sure = torch.zeros(6, 6)
+    sure[1, 1] = 2 / 3
+    sure[4, 4] = sure[4, 5] = 0.5**2 * 0.5 / 3
+    torch.testing.assert_close(part.usual[0], 0.99 * start[0] + 0.01 * sure)
+    for _ in range(1000):
+        part.observe(maps)
+    added = part()
+    assert added.shape == (2, 6, 6)
+    torch.testing.assert_close(added[1], torch.full((6, 6), 2 * math.log(1.01)))
+    most, never = 2 * math.log(1.01), 2 * math.log(0.01)
+    torch.testing.assert_close(added[0, :3, :3], torch.full((3, 3), most))  # 3 x 3 around the peak
+    torch.testing.assert_close(added[0, 5, 0], torch.tensor(never), atol=0.02, rtol=0)
+    torch.testing.assert_close(added[0, 0, 5], torch.tensor(never), atol=0.02, rtol=0)
+    assert never < added[0, 4, 4] <= most
+
+
+def test_the_prior_decides_where_a_keypoint_goes_without_a_peak():
+    e = small("basic-quarter", prior=1.0)
+    with torch.no_grad():
+        for weight in e.encoder[-1].parameters():
+            weight.zero_()  # no peak anywhere
+    e.prior.usual.zero_()
+    e.prior.usual[..., 2, 2] = 1.0
+    flat = torch.full((1, e.keypoints, *e.map_size), 1 / math.prod(e.map_size))
+    torch.testing.assert_close(e.train().heatmaps(frames(1)), flat)  # training does not know it
+    maps = e.eval().heatmaps(frames(1))
+    share = 9 * 1.01 / (9 * 1.01 + (math.prod(e.map_size) - 9) * 0.01)
+    torch.testing.assert_close(maps[0, 0, 1:4, 1:4].sum().item(), share, atol=1e-4, rtol=0)
+    assert share > 0.4
+
+
+def test_the_prior_is_observed_in_training_only():
+    e, drawn = small("basic-quarter", prior=1.0), batch(small("basic-quarter"))
+    before = e.prior.usual.clone()
+    e.eval().loss(drawn)
+    e(frames(2))
+    torch.testing.assert_close(e.prior.usual, before, rtol=0, atol=0)
+    e.train()
+    maps = e.heatmaps(drawn["images"].flatten(0, 1)).detach()
+    e.loss(drawn)
+    twin = blocks.SpatialPrior(e.keypoints, e.map_size, 1.0)
+    twin.observe(maps)
+    torch.testing.assert_close(e.prior.usual, twin.usual)
+    assert small("basic-quarter").prior is None
 
 
 def test_equal_rare_and_moving_pixels_share_the_weight():

@@ -14,7 +14,13 @@ from torch.nn import functional
 import kpbook
 from kpbook import grid, losses
 from kpbook.episodes import Episodes
-from kpbook.extractors.blocks import Difference, PixelWeight, Positive, median_frame
+from kpbook.extractors.blocks import (
+    Difference,
+    PixelWeight,
+    Positive,
+    SpatialPrior,
+    median_frame,
+)
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 
@@ -125,6 +131,27 @@ def test_whitening_gate_and_weight_that_are_taught_are_the_package_s():
     pixels = PixelWeight(2.0, 3.0)
     pixels.prepare(frames)
     torch.testing.assert_close(TAUGHT["pixel_weight"](frames, scene, 2.0, 3.0), pixels(x)[:, 0])
+
+
+def test_the_two_looks_that_are_taught_are_the_package_s():
+    ours = build("rarity", seed=3).encoder.train()
+    images = some(4, 3, 64, 64).float()
+    ours(images)  # statistics that are not 0 and 1
+    mine = TAUGHT["TwoLooks"]().eval()
+    mine.load_state_dict(ours.eval().state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(mine(images), ours(images))
+        mine.far[-1] = nn.Upsample(scale_factor=2)  # the comparison can fail
+        assert not torch.allclose(mine(images), ours(images), atol=1e-3)
+
+
+def test_the_prior_that_is_taught_is_the_package_s():
+    ours = SpatialPrior(4, (6, 8), strength=1.0)
+    maps = some(5, 4, 48).mul(3).softmax(-1).unflatten(-1, (6, 8)).float()
+    for _ in range(200):
+        ours.observe(maps)
+    torch.testing.assert_close(TAUGHT["log_prior"](ours.usual), ours())
+    assert ours().std() > 0.1
 
 
 def test_the_width_that_is_taught_is_the_package_s_and_stays_positive():

@@ -201,6 +201,26 @@ MUTANTS = {
         "self.log.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()",
         "self.log.exp()",
     ),
+    "every map counts alike in the prior": (
+        "extractors.blocks",
+        "(sure * maps).mean(0)",
+        "maps.mean(0)",
+    ),
+    "a prior that draws to the usual place": (
+        "extractors.blocks",
+        "(near.clamp(max=1) + _NEVER).log()",
+        "(near + _NEVER).log()",
+    ),
+    "a prior while training": (
+        "extractors.autoencoder",
+        "self.prior if not self.training else None",
+        "self.prior",
+    ),
+    "two looks half a cell apart": (
+        "extractors.autoencoder",
+        "conv(near, far, 4, stride=2, padding=1)",
+        "conv(near, far, 3, stride=2, padding=1)",
+    ),
     "the paper's width taken for ours": (
         "extractors.autoencoder",
         "PAPER_SIGMA = 0.1 / 2**0.5",

@@ -21,7 +21,7 @@ import torch
 from kpbook import runs, zoo
 from kpbook.episodes import Episodes
 from kpbook.images import resize, to_float
-from kpbook.sweep import plan, tables, work
+from kpbook.sweep import plan, tables, transfer, work
 from kpbook.sweep.__main__ import main
 
 TINY = "{keypoints: 3, batch_size: 1}"  # a step takes some 20 ms
@@ -487,3 +487,45 @@ def test_episodes_are_recorded_once_and_read_by_every_job(config, sweep):
     episodes = Episodes.load(recording)
     assert json.loads(json.dumps(job.settings["data"]))["seed"] == episodes.origin["seed"] == 4
     assert episodes.policies == ("random_walk", "push") * 6
+
+
+# -- trained weights on other frames --------------------------------------------------------------
+
+
+def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, capsys):
+    trained = config()
+    assert main([str(trained), "--out", str(tmp_path / "c"), "--jobs", "1"]) == 0
+    scenes = tmp_path / "d.yml"
+    scenes.write_text(CONFIG.replace("name: b", "name: elsewhere"))
+    (tmp_path / "c" / "b-s5.json").unlink()  # has not finished
+    assert transfer.main([str(trained), str(scenes), "elsewhere"]) == 0
+    record = runs.load(tmp_path / "transfer-elsewhere.json")
+    assert [(row["run"], row["seed"]) for row in record.results] == [("a", 0), ("a", 1)]
+    assert str(tmp_path) not in record.command
+    for row in record.results:  # the same frames here, so the score of the training's end
+        before = runs.load(tmp_path / "c" / f"a-s{row['seed']}.json").results[-1]
+        for key in ("error/cube", "r2/target", "within/end_effector"):
+            assert row[key] == pytest.approx(before[key], rel=1e-4, nan_ok=True)
+        assert row["keypoint/cube"] == before["keypoint/cube"]
+        assert "reconstruction_error" not in row
+
+
+def test_transfer_says_what_is_wrong(config, tmp_path, capsys):
+    trained = config()
+    assert transfer.main([str(trained), str(trained), "c"]) == 2
+    assert "run: got 'c', expected one of a, b." in capsys.readouterr().err
+    assert transfer.main([str(trained), str(trained), "a"]) == 2
+    assert re.search("no finished run.*trains them", capsys.readouterr().err)
+    other = tmp_path / "other.yml"
+    other.write_text(CONFIG.replace("validation: 5, seed: 2", "validation: 5, seed: 3"))
+    assert transfer.main([str(trained), str(other), "a"]) == 2
+    assert "scored on episodes that it was trained on" in capsys.readouterr().err
+    recorded = "{episodes: 30, seed: %d, image_size: 64}"
+    for seed, refused in ((0, True), (1, False)):  # an episode belongs to its seed and number
+        for path, of in ((trained, recorded % 0), (other, recorded % seed)):
+            path.write_text(path.read_text().replace("data: sample", f"data: {of}"))
+        assert transfer.main([str(trained), str(other), "a"]) == 2
+        assert ("trained on" in (said := capsys.readouterr().err)) == refused, said
+        other.write_text(other.read_text().replace(recorded % seed, "sample"))
+    assert transfer.main([str(trained), str(tmp_path / "none.yml"), "a"]) == 2
+    assert "none.yml" in capsys.readouterr().err

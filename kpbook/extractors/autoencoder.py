@@ -24,6 +24,7 @@ from kpbook.extractors.blocks import (
     LinearDecoder,
     PixelWeight,
     Positive,
+    SpatialPrior,
     as_channels_last,
     channels_last,
     check_input,
@@ -68,6 +69,8 @@ class SpatialAutoencoder(nn.Module):
             (:class:`~kpbook.extractors.blocks.Difference`) instead of the frame.
         gate: Added to the scores, after the temperature, of cells that differ from the median
             frame; 0 to leave it out.
+        prior: In evaluation, strength of :class:`~kpbook.extractors.blocks.SpatialPrior`, which
+            training observes; 0 to leave it out.
         input_noise: Standard deviation of the noise on the encoder's input, units of the image.
         snippet: Frames in a row that a batch holds of each place; 3 for the velocity loss.
         batch_size: Snippets in a batch.
@@ -94,6 +97,7 @@ class SpatialAutoencoder(nn.Module):
         motion: float = 0.0,
         whiten: bool = False,
         gate: float = 0.0,
+        prior: float = 0.0,
         input_noise: float = 0.001,
         snippet: int = 3,
         batch_size: int = 32,
@@ -108,7 +112,8 @@ class SpatialAutoencoder(nn.Module):
         for option, flag in (("learn_temperature", learn_temperature), ("whiten", whiten)):
             if not isinstance(flag, bool):
                 raise TypeError(complain(option, repr(flag), "True or False"))
-        for option, share in (("rarity", rarity), ("motion", motion), ("gate", gate)):
+        weights = {"rarity": rarity, "motion": motion, "gate": gate, "prior": prior}
+        for option, share in weights.items():
             check_range(share, 0, 1e3, name=option, hint="0 leaves it out.")
         check_range(velocity, 0, 1e6, name="velocity", hint="Weight of a loss; the paper's: 0.1.")
         check_range(input_noise, 0, 1, name="input_noise", hint="Standard deviation; 0.001.")
@@ -129,6 +134,7 @@ class SpatialAutoencoder(nn.Module):
         self.difference = (
             Difference(image_size, self.map_size, whiten, gate) if whiten or gate else None
         )
+        self.prior = SpatialPrior(keypoints, self.map_size, prior) if prior else None
         as_channels_last(self)
 
     # -- the contract ------------------------------------------------------------------------
@@ -150,11 +156,13 @@ class SpatialAutoencoder(nn.Module):
         """Images ``float (B, 3, H, W)`` in [0, 1] to heat maps ``(B, N, h, w)``."""
         check_input(images, self.image_size)
         tau = self.temperature().expand(self.keypoints)
-        if self.difference is None:
-            return _softmax(self.encoder(channels_last(images)), tau)
-        seen, gate = self.difference(images)
-        scores = self.encoder(channels_last(seen)) / tau[:, None, None]
-        return _softmax(scores + gate, None)
+        seen, gate = (images, 0.0) if self.difference is None else self.difference(images)
+        scores = self.encoder(channels_last(seen))
+        prior = self.prior if not self.training else None
+        if self.difference is None and prior is None:
+            return _softmax(scores, tau)
+        scores = scores / tau[:, None, None] + gate
+        return _softmax(scores if prior is None else scores + prior(), None)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` to their pictures ``(B, 3, 64, 64)``, not clipped."""
@@ -203,7 +211,10 @@ class SpatialAutoencoder(nn.Module):
         images, target = batch["images"].flatten(0, 1), batch["target"].flatten(0, 1)
         if target.shape[-1] != TARGET_SIZE:
             target = resize(target, TARGET_SIZE)
-        points = _expectation(self.heatmaps(images))
+        maps = self.heatmaps(images)
+        if self.prior is not None and self.training:
+            self.prior.observe(maps.detach())
+        points = _expectation(maps)
         drawn = self.draw(points)
         parts = {"reconstruction": reconstruction(drawn, target)}
         loss = parts["reconstruction"]
@@ -320,9 +331,9 @@ class TwoScales(nn.Module):
     def __init__(self, near: int, far: int, keypoints: int) -> None:
         super().__init__()
         self.near = nn.Sequential(*conv(3, near, 5, 2), *conv(near, near))
-        self.far = nn.Sequential(
-            *conv(near, far, stride=2), *conv(far, far), *conv(far, far), _twice()
-        )
+        # A kernel of 4: one of 3 would put the wide look half a cell beside the close one.
+        half = conv(near, far, 4, stride=2, padding=1)
+        self.far = nn.Sequential(*half, *conv(far, far), *conv(far, far), _twice())
         self.score = nn.Sequential(*conv(near + far, far, 1), nn.Conv2d(far, keypoints, 1))
 
     @property
@@ -382,6 +393,7 @@ ARCHITECTURES: Mapping[str, _Architecture] = {
             "velocity": 2.0,
             "whiten": True,
             "gate": 10.0,
+            "prior": 1.0,
             "input_noise": 0.0,
             "batch_size": 11,
         },
@@ -447,6 +459,6 @@ def _parse(name: str) -> tuple[_Architecture, list[str]]:
 
 _OPTIONS = (
     "keypoints", "image_size", "width", "sigma", "learn_sigma", "temperature", "learn_temperature",
-    "velocity", "background", "rarity", "motion", "whiten", "gate", "input_noise", "snippet",
-    "batch_size", "coordinates",
+    "velocity", "background", "rarity", "motion", "whiten", "gate", "prior", "input_noise",
+    "snippet", "batch_size", "coordinates",
 )  # fmt: skip

@@ -30,6 +30,8 @@ _FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e
 _BINS = 8
 _RAREST = 1e-4  # share of the pixels below which a colour is noise: 0.4 pixels a frame of 64
 _TARGET = 64
+_MOMENTUM = 0.01  # of the running mean of heat maps: the last few hundred steps
+_NEVER = 0.01  # share of a place where a keypoint has never been: 4.6 in the softmax's exponent
 _LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
 
@@ -189,6 +191,45 @@ class Difference(nn.Module):
             return images, gate
         seen = torch.einsum("ij,bjhw->bihw", self.whitening, d)
         return seen.clamp(-_LIMIT, _LIMIT), gate
+
+
+class SpatialPrior(nn.Module):
+    r"""Where each keypoint has been seen; says where it may be while its object is hidden.
+
+    A keypoint whose object is hidden finds no peak: its map spreads over whatever else the frame
+    shows, the whole arm, say, and its mean lies where the object can never be. The logarithm of a
+    prior is what Bayes' rule adds to the scores:
+
+    .. math:: \alpha \log\big(\min(1,\, h w\, \bar p_n) + \epsilon\big)
+
+    with :math:`\bar p_n` the running mean of the keypoint's heat maps, blurred over 3 x 3 cells.
+    Maps count by the square of their largest probability, so the sure ones do. Every place that is
+    visited as often as the average one has the same value; only rare ones are held against a map.
+
+    Args:
+        keypoints: N.
+        map_size: Cells of the heat maps.
+        strength: :math:`\alpha`.
+    """
+
+    usual: Tensor
+
+    def __init__(self, keypoints: int, map_size: tuple[int, int], strength: float) -> None:
+        super().__init__()
+        self.strength, self.cells = strength, map_size[0] * map_size[1]
+        self.register_buffer("usual", torch.full((keypoints, *map_size), 1 / self.cells))
+
+    @torch.no_grad()
+    def observe(self, maps: Tensor) -> None:
+        """Take heat maps ``(B, N, h, w)`` into the running mean."""
+        sure = maps.amax((-2, -1), keepdim=True).square()
+        self.usual.lerp_((sure * maps).mean(0), _MOMENTUM)
+
+    def forward(self) -> Tensor:
+        """What is added to the scores, ``(N, h, w)``; at most about 0."""
+        times = self.cells * self.usual / self.usual.sum((-2, -1), keepdim=True)
+        near = functional.avg_pool2d(times[None], 3, 1, 1, count_include_pad=False)[0]
+        return self.strength * (near.clamp(max=1) + _NEVER).log()
 
 
 class PixelWeight(nn.Module):

@@ -166,7 +166,7 @@ def _jobs(entry: dict[str, Any], where: str, path: Path) -> list[Job]:
         "fit": {key: entry[key] for key in FIT_OPTIONS if key in entry},
     }
     return [
-        Job(name, seed, settings, f"python -m kpbook.sweep {_typed(path)} --only {name}-s{seed}")
+        Job(name, seed, settings, f"python -m kpbook.sweep {typed(path)} --only {name}-s{seed}")
         for seed in _seeds(entry.get("seeds", 1), where)
     ]
 
@@ -231,7 +231,7 @@ def _seeds(seeds: Any, where: str) -> list[int]:
     return [check_integer(seed, name=name, minimum=0, hint=hint) for seed in seeds]
 
 
-def _typed(path: Path) -> str:
+def typed(path: Path) -> str:
     """The path as a reader of the record can type it: no folder of one machine."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name

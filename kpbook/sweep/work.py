@@ -137,18 +137,23 @@ def train(job: Job, out: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def evaluate(extractor: Any, validation: Episodes) -> dict[str, Any]:
+def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dict[str, Any]:
     """Score an extractor on the second half of the episodes; the map is fitted on the first.
+
+    Args:
+        extractor: From frames to keypoints, in eval mode.
+        validation: Episodes with truth, at least 2.
+        draws: Whether the extractor can draw. ``False`` for weights of an encoder alone.
 
     Returns:
         For each object ``error/<object>`` ([-1, 1]² units), ``r2/<object>``, ``within/<object>``
         (the error within episodes) and ``keypoint/<object>``, and ``reconstruction_error``, the
         mean squared error per colour value over all validation frames, at the size of the
-        reconstruction. A number that does not exist is ``None``.
+        reconstruction, if it draws. A number that does not exist is ``None``.
     """
     half = len(validation) // 2
     fit, score = validation[:half].flat(), validation[half:].flat()
-    points, reconstruction = _run(extractor, validation)
+    points, reconstruction = _run(extractor, validation, draws)
     result = tracking_error(
         points[len(fit.truth) :],
         score.truth,
@@ -157,7 +162,7 @@ def evaluate(extractor: Any, validation: Episodes) -> dict[str, Any]:
         episode=score.episode,
         fit_episode=fit.episode,
     )
-    row: dict[str, Any] = {"reconstruction_error": reconstruction}
+    row: dict[str, Any] = {"reconstruction_error": reconstruction} if draws else {}
     for k, name in enumerate(validation.objects):
         for part in ("error", "r2", "within"):
             value = float(getattr(result, part)[k])
@@ -167,15 +172,17 @@ def evaluate(extractor: Any, validation: Episodes) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _run(extractor: Any, validation: Episodes) -> tuple[Tensor, float]:
+def _run(extractor: Any, validation: Episodes, draws: bool) -> tuple[Tensor, float]:
     """Keypoints ``(M, N, 2)`` of all frames in a row, and the mean squared reconstruction error."""
     frames = validation.flat().images
     device = next(extractor.parameters()).device
     points, errors = [], []
     for start in range(0, len(frames), _BATCH):
         images = to_float(frames[start : start + _BATCH], device)
-        drawn = extractor.reconstruct(images)
-        target = resize(images, drawn.shape[-2:])
-        errors.append((drawn - target).square().mean((1, 2, 3)).cpu())
         points.append(extractor(images).cpu())
-    return torch.cat(points), float(torch.cat(errors).double().mean())
+        if draws:
+            drawn = extractor.reconstruct(images)
+            target = resize(images, drawn.shape[-2:])
+            errors.append((drawn - target).square().mean((1, 2, 3)).cpu())
+    mean = float(torch.cat(errors).double().mean()) if draws else math.nan
+    return torch.cat(points), mean
