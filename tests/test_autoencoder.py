@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kpbook import grid, images, losses
+from kpbook import grid, images, losses, zoo
 from kpbook.episodes import Episodes
 from kpbook.extractors import autoencoder, blocks, check_extractor, registry
 
@@ -251,7 +251,7 @@ def test_sharp_keypoints_move_with_the_image(name, scale):  # catches: a wrong s
     # Weights that hand red, green and blue on: the first keypoints are the discs' bright spots.
     size = {"": 128, "-quarter": 64}[scale]
     e = autoencoder.build(name + scale, image_size=size, width=0.25, temperature=1e-2)
-    e.difference = None  # the recipe's, which would look for what does not move with the image
+    e.difference = e.prior = None  # the recipe's, which know what does not move with the image
     for layer in convolutions(e.encoder):
         nn.init.dirac_(layer.weight)
         if layer.bias is not None:
@@ -490,6 +490,39 @@ def test_the_prior_decides_where_a_keypoint_goes_without_a_peak():
     assert share > 0.4
 
 
+def test_another_scene_starts_without_the_habits_of_the_last():
+    e, episodes = small("basic-quarter", prior=1.0), discs(5)
+    start = e.prior.usual.clone()
+    e.train().loss(batch(e))
+    assert not torch.equal(e.prior.usual, start)
+    e.prepare(episodes)
+    torch.testing.assert_close(e.prior.usual, start, rtol=0, atol=0)
+
+
+def test_the_shipped_recipe_keeps_the_contract():
+    sample = Episodes.sample().flat().images
+    for first in (0, 300):
+        pictures = images.to_float(sample[first::750])
+        e = zoo.load("rarity")
+        assert check_extractor(e, pictures)[-1] == "gradient"  # its prior knows usual places
+        e.prior = None
+        assert check_extractor(e, pictures)[-1] == "shift"
+
+
+def test_the_shipped_recipe_can_be_exported_mapped_and_halved():
+    pictures = images.to_float(Episodes.sample().flat().images[:3])
+    e = zoo.load("rarity")
+    assert e.prior().std() > 0.5  # what follows is about a prior that says something
+    with torch.no_grad():
+        points = e(pictures)
+        program = torch.export.export(e, (pictures,))
+        torch.testing.assert_close(program.module()(pictures), points)
+        mapped = torch.func.vmap(lambda x: e(x[None])[0])(pictures)
+        torch.testing.assert_close(mapped, points, atol=1e-4, rtol=0)
+        half = e.to(torch.bfloat16)(pictures.to(torch.bfloat16)).float()
+    assert (half - points).abs().median() < 0.01
+
+
 def test_the_prior_is_observed_in_training_only():
     e, drawn = small("basic-quarter", prior=1.0), batch(small("basic-quarter"))
     before = e.prior.usual.clone()
@@ -704,7 +737,9 @@ def test_the_registry_lists_and_builds():
 def test_name_and_config_give_the_network_again(name, options):
     first = autoencoder.build(name, **options)
     again = registry.build(first.name, **json.loads(json.dumps(first.config)))
-    assert again.config == first.config == options
+    assert again.config == first.config
+    assert options.items() <= first.config.items()
+    assert {"keypoints", "velocity", "gate", "sigma", "width"} <= set(first.config)  # defaults, too
     assert not same_where_shared(first, again)
     assert learned(first) == learned(again)
     plain_ = {k: v for k, v in vars(first).items() if not k.startswith("_") and k != "training"}
@@ -755,6 +790,12 @@ def test_an_option_out_of_place_is_named(options, match):
         registry.build("basic-quarter", **options)
 
 
+@pytest.mark.parametrize("size", [66, 98, 65])
+def test_the_recipe_needs_cells_that_fit_both_looks(size):
+    with pytest.raises(ValueError, match=f"image_size: got {size}, expected a multiple of 4"):
+        registry.build("rarity", image_size=size)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -782,6 +823,8 @@ def test_a_switch_that_the_parts_cannot_take_is_refused(name):
     ("error", "spoil", "match"),
     [
         (TypeError, lambda x: (255 * x).byte(), "images: got dtype torch.uint8.*images.to_float"),
+        (TypeError, lambda x: x.double(), "images: got torch.float64, expected torch.float32, as"),
+        (TypeError, lambda x: x.half(), "images: got torch.float16, expected torch.float32, as"),
         (TypeError, lambda x: x.numpy(), "images: got ndarray, expected a torch.Tensor"),
         (ValueError, lambda x: 255 * x, r"values in \[-0.1, 1.1\]. Divide bytes by 255"),
         (ValueError, lambda x: x / x.new_tensor([[1.0], [0.0]])[:, :, None, None], "NaN or inf"),

@@ -20,6 +20,7 @@ import torch
 
 from kpbook import runs, zoo
 from kpbook.episodes import Episodes
+from kpbook.extractors import autoencoder
 from kpbook.images import resize, to_float
 from kpbook.sweep import plan, tables, transfer, work
 from kpbook.sweep.__main__ import main
@@ -57,7 +58,10 @@ def test_a_file_becomes_one_job_for_each_run_and_seed(config):
     jobs = plan.read(config())
     assert [job.name for job in jobs] == ["a-s0", "a-s1", "b-s5"]
     assert [job.seed for job in jobs] == [0, 1, 5]
-    assert dict(jobs[2].settings) == {
+    settings = dict(jobs[2].settings)
+    built = settings.pop("built")  # the rest of the options, too: a default may change
+    assert (built["keypoints"], built["learn_sigma"]) == (3, "no")
+    assert settings == {
         "architecture": "basic-quarter",
         "overrides": {"keypoints": 3, "batch_size": 1},
         "steps": 4,
@@ -65,6 +69,20 @@ def test_a_file_becomes_one_job_for_each_run_and_seed(config):
         "split": {"train": 7, "validation": 5, "seed": 2},
         "fit": {"every": 2, "learning_rate": 0.001},  # YAML 1.1 takes 1e-3 for a word
     }
+
+
+def test_another_default_is_another_run(config, monkeypatch):
+    before = plan.read(config())
+    options = {**autoencoder.ARCHITECTURES["dsae"].options, "keypoints": 3, "velocity": 0.2}
+    changed = autoencoder.ARCHITECTURES["dsae"]._replace(options=options)
+    table = {**autoencoder.ARCHITECTURES, "dsae": changed}
+    monkeypatch.setattr(autoencoder, "ARCHITECTURES", table)
+    after = plan.read(config())
+    assert [a.digest == b.digest for a, b in zip(before, after, strict=True)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_run_overrides_the_defaults(config):

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch import nn
 from toy_extractor import RUN, Toy, discs, toy, train, train_and_die
 
 import kpbook
-from kpbook import runs
+from kpbook import grid, runs
 from kpbook.episodes import Episodes
 from kpbook.images import to_float
 from kpbook.metric import tracking_error
@@ -766,6 +767,10 @@ class TakenName(Toy):
         return super().loss(batch) | {"step": torch.zeros(())}
 
 
+def in_pixels(episodes):
+    return replace(episodes, truth=grid.to_pixels(episodes.truth, episodes.image_size))
+
+
 def without_truth(episodes: Episodes) -> Episodes:
     return Episodes.from_frames(episodes.images[:, :, 0])
 
@@ -800,6 +805,8 @@ def without_truth(episodes: Episodes) -> Episodes:
          r"validate: got objects \('a', 'b', 'c'\), expected \('red', 'green', 'blue'\)"),
         ({"validate": without_truth(discs(3))}, ValueError,
          "validate: got episodes without truth"),
+        ({"validate": in_pixels(discs(3))}, ValueError,
+         r"validate: got truth with \d+% of the points beyond 4, .*kpbook.grid.from_pixels"),
         ({"validate": discs(1)}, ValueError, "validate: got 1 episode, expected at least 2"),
         ({"validate": discs(2, frames=1)}, ValueError, "1 frame"),
         ({"extractor": toy(length=3), "validate": discs(4, frames=2)}, ValueError,

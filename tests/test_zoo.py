@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import conftest
 import pytest
@@ -91,6 +92,10 @@ def test_the_encoder_alone_gives_the_same_points_and_refuses_to_draw(name, tmp_p
     assert torch.equal(alone(frames), whole(frames))
     with pytest.raises(RuntimeError, match=r"a\.encoder\.safetensors: got weights of the encoder"):
         alone.reconstruct(frames)
+    with pytest.raises(ValueError, match="without the weights that draw, .*encoder_only=True"):
+        zoo.save(alone, tmp_path / "c.safetensors")
+    again = zoo.load_file(zoo.save(alone, tmp_path / "c.safetensors", encoder_only=True))
+    assert torch.equal(again(frames), whole(frames))
 
 
 def test_a_whole_file_without_its_decoder_is_refused(tmp_path):  # catches: lenient for all files
@@ -125,6 +130,8 @@ def test_loading_leaves_the_global_generator_alone(file):
 
 def test_a_name_of_a_device_moves_it(file):
     assert next(zoo.load_file(file, device="meta").parameters()).device.type == "meta"
+    with pytest.raises(ValueError, match="device: got 'gpu', which torch refuses"):
+        zoo.load_file(file, device="gpu")
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
@@ -196,7 +203,7 @@ def renamed(file, **changes):
             {"config": json.dumps({**SMALL, "keypoints": 4})},
             r"another architecture: .* is \(16, 3,",
         ),
-        ({"architecture": "basic-quarter"}, r"another architecture: background is \(3, 64, 64\)"),
+        ({"architecture": "basic-quarter", "config": json.dumps(SMALL)}, r"another architecture: background is \(3, 64, 64\)"),
         ({"architecture": "keynet-quarter-bg"}, r"another architecture: .*tensor\(s\) differ"),
         ({"architecture": "ganymede", "kpbook": "9.1"}, "kpbook 9.1 for an arch.*'ganymede'"),
         ({"config": "{"}, "cannot be built"),
@@ -218,6 +225,22 @@ def test_a_run_ships_and_loads_by_name(home, tmp_path):
     assert entry["bytes"] == path.stat().st_size
     with torch.no_grad():
         assert torch.equal(kpbook.load("tracker")(images()), network()(images()))
+
+
+def test_the_median_seed_ships_and_not_the_best(home, tmp_path):
+    r2 = {0: (0.2, 0.9), 1: (0.9, 0.9), 2: (0.5, None), 10: (0.6, 0.8)}  # means .55 .9 .5 .7
+    for seed, (a, b) in r2.items():
+        results = [{"r2/cube": 1.0, "r2/target": 1.0}, {"r2/cube": a, "r2/target": b}]
+        replace(record(), name=f"run-s{seed}", results=results).save(tmp_path)
+    replace(record(), name="run-std-s0", results=[{"r2/cube": 0.56}]).save(tmp_path)  # another run
+    assert shipped.median_seed(tmp_path / "run") == tmp_path / "run-s0"
+    (tmp_path / "run-s2.json").unlink()
+    assert shipped.median_seed(tmp_path / "run") == tmp_path / "run-s10"
+    with pytest.raises(FileNotFoundError, match="other: got no recorded seed"):
+        shipped.median_seed(tmp_path / "other")
+    replace(record(), name="bare-s0", results=[{"loss": 0.1}]).save(tmp_path)
+    with pytest.raises(ValueError, match="a record without R²"):
+        shipped.median_seed(tmp_path / "bare")
 
 
 def test_a_wrong_name_lists_the_names(home, tmp_path):

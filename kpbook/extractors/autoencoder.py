@@ -8,6 +8,7 @@ velocity loss, the learned width and the background of Cramer et al. (2024), lay
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -139,11 +140,16 @@ class SpatialAutoencoder(nn.Module):
 
     # -- the contract ------------------------------------------------------------------------
 
+    @property
+    def knows_places(self) -> bool:
+        """Whether keypoints depend on where they usually are, not on the image alone."""
+        return self.prior is not None and not self.training
+
     def forward(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to keypoints ``(B, N, 2)``, image coordinates.
 
         Raises:
-            TypeError: If the images are not floating-point.
+            TypeError: If the images are of another type than the weights, float32.
             ValueError: If their size or range is another than the network's.
         """
         points = _expectation(self.heatmaps(images))
@@ -154,7 +160,7 @@ class SpatialAutoencoder(nn.Module):
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to heat maps ``(B, N, h, w)``."""
-        check_input(images, self.image_size)
+        check_input(images, self.image_size, self.temperature.log.dtype)
         tau = self.temperature().expand(self.keypoints)
         seen, gate = (images, 0.0) if self.difference is None else self.difference(images)
         scores = self.encoder(channels_last(seen))
@@ -191,6 +197,8 @@ class SpatialAutoencoder(nn.Module):
         for part in (self.weight, self.difference):
             if part is not None:
                 part.prepare(frames)
+        if self.prior is not None:
+            self.prior.forget()  # what it was trained on before may be another scene
 
     def batch(self, episodes: Episodes, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw snippets: clean images, and with noise what the encoder sees, ``(B, S, 3, H, W)``.
@@ -371,6 +379,7 @@ def _twice() -> nn.Module:
 class _Architecture(NamedTuple):
     parts: Callable[[float, int, bool, float, str], _Parts]
     options: Mapping[str, Any]
+    multiple: int = 1  # of pixels that the image's side must be
 
 
 #: Name -> layers, and the options that it sets. Everything else is as in Cramer's code.
@@ -397,6 +406,7 @@ ARCHITECTURES: Mapping[str, _Architecture] = {
             "input_noise": 0.0,
             "batch_size": 11,
         },
+        multiple=4,
     ),
 }
 #: Endings of a name, in this order, and the options that each sets.
@@ -412,8 +422,9 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
     """Build an untrained spatial autoencoder.
 
     Args:
-        name: An architecture (``dsae``, ``basic``, ``basic-kp32``, ``keynet``), then any of
-            ``-quarter`` (64 px, a quarter of the channels), ``-vel``, ``-std`` and ``-bg``.
+        name: An architecture (``dsae``, ``basic``, ``basic-kp32``, ``keynet``, ``rarity``), then
+            any of ``-quarter`` (64 px, a quarter of the channels), ``-vel``, ``-std`` and ``-bg``.
+            A switch sets an option to the paper's value; ``rarity`` has values of its own.
         seed: Of the first weights.
         **options: As in :class:`SpatialAutoencoder`, and ``keypoints``, ``image_size``, ``width``
             (share of the paper's channels), ``sigma`` (start) and ``learn_sigma`` (``"no"``,
@@ -423,8 +434,7 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
         ValueError: If the name or an option is unknown, or the parts cannot take an option.
     """
     architecture, switches = _parse(name)
-    defaults = {"width": 1.0, "image_size": PAPER_SIZE, "sigma": PAPER_SIGMA, "learn_sigma": "no"}
-    chosen: dict[str, Any] = defaults | dict(architecture.options)
+    chosen: dict[str, Any] = _defaults() | dict(architecture.options)
     for switch in switches:
         chosen |= SWITCHES[switch]
     for option in options:
@@ -439,11 +449,25 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
         sigma, name="sigma", hint=f"In map coordinates; the paper's is {PAPER_SIGMA:.4f}."
     )
     N = check_integer(chosen["keypoints"], name="keypoints", minimum=1, hint="N, points per image.")
+    if chosen["image_size"] % architecture.multiple:
+        expected = f"a multiple of {architecture.multiple} for {name}"
+        raise ValueError(complain("image_size", chosen["image_size"], expected))
+    # All of them, not those that were given: a default may change, what is recorded may not.
+    config = {**chosen, "width": width, "sigma": sigma, "learn_sigma": learn_sigma}
+    if isinstance(config.get("temperature"), tuple):
+        config["temperature"] = list(config["temperature"])  # as it reads back from JSON
     small = "quarter" in switches
     with torch.random.fork_rng(devices=[]):  # leaves the caller's generator as it was
         torch.manual_seed(seed)
         encoder, decoder = architecture.parts(width, N, small, sigma, learn_sigma)
-    return SpatialAutoencoder(encoder, decoder, name=name, config=options, **chosen)
+    return SpatialAutoencoder(encoder, decoder, name=name, config=config, **chosen)
+
+
+def _defaults() -> dict[str, Any]:
+    """Every option, as it is where no architecture, switch or caller says otherwise."""
+    signature = inspect.signature(SpatialAutoencoder.__init__).parameters
+    own = {"width": 1.0, "image_size": PAPER_SIZE, "sigma": PAPER_SIGMA, "learn_sigma": "no"}
+    return {k: signature[k].default for k in _OPTIONS if k in signature} | own
 
 
 def _parse(name: str) -> tuple[_Architecture, list[str]]:

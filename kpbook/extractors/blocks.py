@@ -78,8 +78,8 @@ def geometry(
     return (cells[0], cells[1]), *map_geometry(layers)
 
 
-def check_input(images: Tensor, size: int | tuple[int, int]) -> None:
-    """Raise unless ``images`` is ``float (B, 3, H, W)`` in [0, 1] of the network's size.
+def check_input(images: Tensor, size: int | tuple[int, int], dtype: torch.dtype) -> None:
+    """Raise unless ``images`` is ``(B, 3, H, W)`` in [0, 1] of the network's size and ``dtype``.
 
     The look at the values is left out while a network is exported, traced or mapped: there are
     none yet. A trace has no plain sizes either.
@@ -90,6 +90,9 @@ def check_input(images: Tensor, size: int | tuple[int, int]) -> None:
     check_tensor(images, name="images")
     check_shape(images, f"B 3 {H} {W}", name="images", hint=_SIZE_HINT)
     check_floating(images, name="images", hint=_FLOAT_HINT)
+    if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
+        hint = f"images.to({dtype}) changes them."
+        raise TypeError(complain("images", images.dtype, f"{dtype}, as the weights", hint))
     if not (torch.compiler.is_compiling() or _is_mapped(images)):
         check_finite(images, name="images")
         check_range(images, -0.1, 1.1, name="images", hint="Divide bytes by 255: images.to_float.")
@@ -218,6 +221,10 @@ class SpatialPrior(nn.Module):
         super().__init__()
         self.strength, self.cells = strength, map_size[0] * map_size[1]
         self.register_buffer("usual", torch.full((keypoints, *map_size), 1 / self.cells))
+
+    def forget(self) -> None:
+        """Start anew: every place is as usual as any other."""
+        self.usual.fill_(1 / self.cells)
 
     @torch.no_grad()
     def observe(self, maps: Tensor) -> None:

@@ -157,10 +157,12 @@ def _jobs(entry: dict[str, Any], where: str, path: Path) -> list[Job]:
     data, split = entry["data"], entry["split"]
     _check_data(data, split, where)
     overrides = entry.get("overrides") or {}
+    steps, built = _steps(entry, where)
     settings = {
         "architecture": entry["architecture"],
         "overrides": overrides,
-        "steps": _steps(entry, where),
+        "built": built,  # with the defaults of today: others make another run
+        "steps": steps,
         "data": data,
         "split": {"seed": 0, **split},
         "fit": {key: entry[key] for key in FIT_OPTIONS if key in entry},
@@ -199,8 +201,8 @@ def _world_options() -> list[str]:
     return list(inspect.signature(world.PushWorld.__init__).parameters)[1:]
 
 
-def _steps(entry: dict[str, Any], where: str) -> int:
-    """Number of batches; building the network also shows whether name and options are right."""
+def _steps(entry: dict[str, Any], where: str) -> tuple[int, dict[str, Any]]:
+    """Number of batches, and all options of the network; building it shows what is wrong."""
     given = {"images", "steps"} & set(entry)
     if len(given) != 1:
         got = " and ".join(sorted(given)) or "neither"
@@ -219,7 +221,8 @@ def _steps(entry: dict[str, Any], where: str) -> int:
         raise type(error)(f"{where}: {error}") from error
     (key,) = given
     count = check_integer(entry[key], name=f"{where}: {key}", minimum=1)
-    return count if key == "steps" else math.ceil(count / int(extractor.images_per_batch))
+    steps = count if key == "steps" else math.ceil(count / int(extractor.images_per_batch))
+    return steps, dict(extractor.config)
 
 
 def _seeds(seeds: Any, where: str) -> list[int]:

@@ -23,7 +23,9 @@ from kpbook.sweep import plan
 from kpbook.sweep.work import evaluate
 
 
-def transfer(trained: Path, scenes: Path, run: str, out: Path | None = None) -> runs.RunRecord:
+def transfer(
+    trained: Path, scenes: Path, run: str, out: Path | None = None, device: str = "cpu"
+) -> runs.RunRecord:
     """Score all finished jobs of one sweep on the validation episodes of a run of another.
 
     Args:
@@ -31,6 +33,7 @@ def transfer(trained: Path, scenes: Path, run: str, out: Path | None = None) -> 
         scenes: YAML file of the sweep that describes the frames.
         run: Which of its runs.
         out: Folder that holds the sweeps' folders; that of ``trained`` without it.
+        device: Where the networks run.
 
     Returns:
         A record with one row per job: ``run``, ``seed``, and for each object what
@@ -65,7 +68,7 @@ def transfer(trained: Path, scenes: Path, run: str, out: Path | None = None) -> 
     _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
     rows: list[dict[str, Any]] = []
     for job in finished:
-        extractor = zoo.load_file(weights / f"{job.name}.encoder.safetensors")
+        extractor = zoo.load_file(weights / f"{job.name}.encoder.safetensors", device)
         score = evaluate(extractor, validation, draws=False)
         rows.append({"run": job.run, "seed": job.seed, **score})
     return runs.RunRecord(
@@ -73,7 +76,7 @@ def transfer(trained: Path, scenes: Path, run: str, out: Path | None = None) -> 
         command=f"python -m kpbook.sweep.transfer {plan.typed(trained)} {plan.typed(scenes)} {run}",
         results=rows,
         seconds=time.perf_counter() - began,
-        device=runs.describe_device("cpu", threads=torch.get_num_threads()),
+        device=runs.describe_device(device, threads=torch.get_num_threads()),
         config={"trained": trained.stem, "data": settings["data"], "split": split},
         versions=runs.describe_versions(),
     )
@@ -97,10 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("scenes", type=Path, help="YAML file of the sweep that describes frames")
     parser.add_argument("run", help="which of its runs")
     parser.add_argument("--out", type=Path, help="folder of the sweeps' folders, and of the record")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args(arguments)
     out = options.out or options.trained.parent
     try:
-        record = transfer(options.trained, options.scenes, options.run, out)
+        record = transfer(options.trained, options.scenes, options.run, out, options.device)
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from kpbook import runs
 from kpbook._checks import check_choice, check_integer, check_positive, check_range
 from kpbook.episodes import Episodes
+from kpbook.extractors.base import move
 from kpbook.training.checkpoints import Shelf
 from kpbook.training.guards import Interrupts, own_randomness
 from kpbook.training.run import SCHEDULES, Run
-from kpbook.training.settings import check_learner, describe, digest, label_of, move, plain
+from kpbook.training.settings import check_learner, describe, digest, label_of, plain
 from kpbook.training.validation import Validation, check_frames
 
 _POINTS = 20  # of the curve, if ``every`` is not given

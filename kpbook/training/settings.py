@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from kpbook._checks import check_integer, complain
@@ -42,20 +41,6 @@ def label_of(extractor: Any, seed: int, name: Any) -> str:
         hint = "It becomes the name of files."
         raise ValueError(complain("name", repr(label), "letters, digits, '.', '_' and '-'", hint))
     return label
-
-
-def move(extractor: Any, device: Any) -> torch.device:
-    """Move an extractor to ``device``, if there is one; return where it is."""
-    if device is not None:
-        try:
-            extractor.to(torch.device(device))
-        except (RuntimeError, AssertionError, TypeError) as error:
-            first = str(error).splitlines()[0]
-            got = f"{device!r}, which torch refuses ({first})"
-            hint = 'Leave it out to train where the extractor is, usually the "cpu".'
-            raise ValueError(complain("device", got, "a device of this machine", hint)) from error
-    where = next(iter(extractor.parameters()), None)
-    return torch.device("cpu") if where is None else where.device
 
 
 def plain(settings: Any, *, name: str) -> dict[str, Any]:

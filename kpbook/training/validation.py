@@ -14,6 +14,7 @@ from kpbook.episodes import Episodes
 from kpbook.grid import as_size
 from kpbook.images import to_float
 from kpbook.metric import TrackingResult, tracking_error
+from kpbook.metric.tracking import FAR
 
 #: Images in one forward pass, and batches behind the validation loss. Fixed, so that the numbers
 #: of two runs compare.
@@ -33,7 +34,8 @@ class Validation:
 
     Raises:
         TypeError: If ``episodes`` is no ``Episodes``.
-        ValueError: If there is no truth, one episode only, or sizes or objects differ.
+        ValueError: If there is no truth or one in pixels, one episode only, or sizes or objects
+            differ.
     """
 
     def __init__(self, episodes: Episodes, extractor: Any, trained_on: Episodes) -> None:
@@ -48,6 +50,12 @@ class Validation:
         if len(episodes) < 2:
             hint = "One half fits the affine map, the other half is scored."
             raise ValueError(complain("validate", "1 episode", "at least 2", hint))
+        far = (np.abs(episodes.truth) > FAR).any(axis=-1).mean()
+        if far > 0.5:
+            hint = "If these are pixels, kpbook.grid.from_pixels(pixels, (H, W)) converts them."
+            got = f"truth with {far:.0%} of the points beyond {FAR:g}"
+            expected = "image coordinates, -1 to +1 inside the image"
+            raise ValueError(complain("validate", got, expected, hint))
         self.episodes, self._flat = episodes, episodes.flat()
         self._second = self._flat.episode >= len(episodes) // 2
         self._score(self._flat.truth)  # what cannot be judged complains now, not after an hour

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from kpbook.zoo.cards import card
-from kpbook.zoo.shipped import add, manifest
+from kpbook.zoo.shipped import add, manifest, median_seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,13 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown.add_argument("name")
     added = commands.add_parser("add", help="ship a recorded run")
     added.add_argument("run", help="folder/run, without a suffix")
+    added.add_argument("--median", action="store_true", help="of the run's seeds, the median one")
     added.add_argument("--as", dest="name", required=True, help="what kpbook.load calls it")
     added.add_argument("--description", required=True, help="one line")
     added.add_argument("--replace", action="store_true", help="overwrite weights of that name")
     options = parser.parse_args(arguments)
     try:
         if options.command == "add":
-            add(options.run, options.name, options.description, replace=options.replace)
+            run = median_seed(options.run) if options.median else options.run
+            add(run, options.name, options.description, replace=options.replace)
         if options.command == "card":
             print(card(options.name))
         else:

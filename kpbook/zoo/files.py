@@ -18,6 +18,7 @@ from kpbook import runs
 from kpbook._checks import complain
 from kpbook._files import write_atomically
 from kpbook.extractors import registry
+from kpbook.extractors.base import move
 
 #: Beginnings of the names of weights that no keypoint depends on.
 DRAWS = ("decoder.", "background", "weight.")
@@ -45,7 +46,8 @@ def save(
 
     Raises:
         TypeError: If it is no such extractor.
-        ValueError: If a weight is NaN or infinite, or the path does not end in ``.safetensors``.
+        ValueError: If a weight is NaN or infinite, the path does not end in ``.safetensors``, or
+            an extractor without a decoder is to be saved whole.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -54,6 +56,10 @@ def save(
         hint = "Only those can be built again from their name and options."
         expected = "an extractor of kpbook.extractors.registry"
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
+    if not encoder_only and isinstance(getattr(extractor, "decoder", None), _NotSaved):
+        hint = "It came from a file without them: encoder_only=True."
+        got = "an extractor without the weights that draw"
+        raise ValueError(complain("extractor", got, "whole weights", hint))
     tensors = {
         key: _stored(key, value)
         for key, value in extractor.state_dict().items()
@@ -76,7 +82,7 @@ def load_file(path: str | Path, device: Any = None) -> Any:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is cut off, changed, not written by :func:`save`, or made for an
-            architecture that this version of kpbook does not build.
+            architecture that this version of kpbook does not build; or there is no such device.
     """
     path = Path(path)
     return built(path, read_bytes(path, "Check the path."), OWN_AGAIN, device)
@@ -120,7 +126,8 @@ def built(path: Path, data: bytes, hint: str, device: Any) -> Any:
         expected = f"one that kpbook {kpbook.__version__} knows"
         raise ValueError(complain(str(path), got, expected, str(error))) from error
     _fill(extractor, tensors, path, metadata)
-    return extractor.to(device).eval()
+    move(extractor, device)
+    return extractor.eval()
 
 
 def read(path: Path, data: bytes, hint: str) -> tuple[dict[str, str], dict[str, Tensor]]:

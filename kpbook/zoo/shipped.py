@@ -99,6 +99,37 @@ def add(run: str | Path, name: str, description: str, *, replace: bool = False) 
     return path
 
 
+def median_seed(run: str | Path) -> Path:
+    """Return the recorded seed of a run whose R², averaged over objects, is the median.
+
+    What ships is neither the luckiest seed nor one that somebody picked. Of an even number of
+    seeds, the lower one of the two in the middle.
+
+    Args:
+        run: ``folder/run`` of a sweep, whose seeds are ``run-s0.json`` and so on.
+
+    Raises:
+        FileNotFoundError: If no seed has been recorded.
+        ValueError: If a record is damaged or holds no R².
+    """
+    run = Path(run)
+    numbered = (p for p in run.parent.glob(f"{run.name}-s*.json") if p.stem[-1].isdigit())
+    seeds = [p for p in numbered if p.stem.rpartition("-s")[0] == run.name]
+    if not seeds:
+        hint = "Give folder/run, without a seed."
+        raise FileNotFoundError(complain(str(run), "no recorded seed", "run-s0.json, ...", hint))
+
+    def quality(path: Path) -> float:
+        last = runs.load(path).results[-1]
+        r2 = [value for key, value in last.items() if key.startswith("r2/") and value is not None]
+        if not r2:
+            raise ValueError(complain(str(path), "a record without R²", "r2/<object> in it"))
+        return float(sum(r2) / len(r2))
+
+    ordered = sorted(seeds, key=quality)
+    return ordered[(len(ordered) - 1) // 2].with_suffix("")
+
+
 def manifest() -> dict[str, dict[str, Any]]:
     """Return what ships: name -> file, sha256, bytes, architecture, description, run record."""
     path = HOME / "manifest.json"
