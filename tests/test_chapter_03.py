@@ -192,6 +192,16 @@ def test_the_rank_correlation_is_spearman_s_also_with_ties(seed):
     assert low < ours < high
 
 
+def test_the_bootstrap_redraws_each_network_s_runs_among_its_own():
+    x, network = np.arange(12.0), ["a"] * 6 + ["b"] * 6
+    y = np.r_[np.zeros(6), np.ones(6)]  # all that is ordered is the order of the networks
+    low, high = TAUGHT["bootstrap"](x, y, network, draws=200)
+    free = TAUGHT["bootstrap"](x, y, draws=200)
+    assert low > 0.8  # both networks are in each draw, six runs each
+    assert free[0] < low
+    assert free[0] <= high
+
+
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
     rng, hits = np.random.default_rng(5), 0
     for _ in range(60):

@@ -92,7 +92,7 @@ def test_the_encoder_alone_gives_the_same_points_and_refuses_to_draw(name, tmp_p
     assert torch.equal(alone(frames), whole(frames))
     with pytest.raises(RuntimeError, match=r"a\.encoder\.safetensors: got weights of the encoder"):
         alone.reconstruct(frames)
-    with pytest.raises(ValueError, match="without the weights that draw, .*encoder_only=True"):
+    with pytest.raises(ValueError, match=r"without the weights that draw, .*encoder_only=True"):
         zoo.save(alone, tmp_path / "c.safetensors")
     again = zoo.load_file(zoo.save(alone, tmp_path / "c.safetensors", encoder_only=True))
     assert torch.equal(again(frames), whole(frames))
@@ -203,7 +203,10 @@ def renamed(file, **changes):
             {"config": json.dumps({**SMALL, "keypoints": 4})},
             r"another architecture: .* is \(16, 3,",
         ),
-        ({"architecture": "basic-quarter", "config": json.dumps(SMALL)}, r"another architecture: background is \(3, 64, 64\)"),
+        (
+            {"architecture": "basic-quarter", "config": json.dumps(SMALL)},
+            r"another architecture: background is \(3, 64, 64\)",
+        ),
         ({"architecture": "keynet-quarter-bg"}, r"another architecture: .*tensor\(s\) differ"),
         ({"architecture": "ganymede", "kpbook": "9.1"}, "kpbook 9.1 for an arch.*'ganymede'"),
         ({"config": "{"}, "cannot be built"),
