@@ -261,7 +261,7 @@ MUTANTS = {
         "acceleration(points.unflatten(0, (-1, self.snippet)))",
         "acceleration(points)",
     ),
-    "options forgotten": ("extractors.autoencoder", "config=options, **chosen", "**chosen"),
+    "options forgotten": ("extractors.autoencoder", "config=config, **chosen", "**chosen"),
     "no ReLU in front of DSAE's softmax": (
         "extractors.autoencoder",
         "*conv(b, keypoints, 5, padding=same))",

@@ -142,8 +142,8 @@ class SpatialAutoencoder(nn.Module):
 
     @property
     def knows_places(self) -> bool:
-        """Whether keypoints depend on where they usually are, not on the image alone."""
-        return self.prior is not None and not self.training
+        """Whether keypoints depend on a median frame or on where they usually are."""
+        return self.prior is not None or self.difference is not None
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to keypoints ``(B, N, 2)``, image coordinates.

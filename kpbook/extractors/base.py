@@ -74,7 +74,7 @@ def check_extractor(extractor: Extractor, frames: Tensor) -> list[str]:
     its size, moves its keypoints by s pixels. The last one looks only at keypoints with a sharp
     heat map inside the image; without any it warns and checks nothing. It sees a scale that is
     off by more than about 7 % at 64 pixels, not less. An extractor that knows where things usually
-    are, from a prior, need not move with the image: it says so in an attribute
+    are, from a median frame or a prior, need not move with the image: it says so in an attribute
     ``knows_places = True``, and the last check is left out.
 
     Args:
