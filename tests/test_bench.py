@@ -19,6 +19,20 @@ def test_every_contender_runs_once_a_round_and_the_warm_up_is_left_out():
     assert {name: len(ms) for name, ms in times.items()} == {"a": 3, "b": 3}
 
 
+def test_calls_that_fill_the_caches_are_not_timed(monkeypatch):
+    clock, calls = [0.0], []
+
+    def a():  # every second call takes a second
+        calls.append("a")
+        clock[0] += calls.count("a") % 2
+
+    monkeypatch.setattr(_timing.time, "perf_counter", lambda: clock[0])
+    rivals = {"a": a, "b": lambda: calls.append("b")}
+    times = bench.measure(rivals, rounds=2, warm_up=0, before=1)
+    assert calls == ["a", "a", "b", "b"] * 2
+    assert times == {"a": [0, 0], "b": [0, 0]}
+
+
 def test_ratios_are_those_of_the_medians():
     ms = {"kpbook joint": [2.0, 4.0, 90.0], "one pass (sum)": [0.5, 1.0, 0.7], "kornia": [8.0] * 3}
     joint, one_pass, kornia = bench._soft_argmax_rows({"forward": ms})
@@ -144,7 +158,11 @@ def test_the_slow_loop_finds_a_tracked_object_and_a_lost_one():
 
 def test_ratios_of_the_metric_are_those_of_the_medians():
     rows = learning._tracking_rows(
-        {"ours": [1.0, 2.0, 9.0], "loop": [30.0, 24.0, 1.0]}, [0.0, 1e-12]
+        {"ours": [1.0, 2.0, 9.0], "loop": [30.0, 24.0, 1.0]},
+        {"ours": [7.0, 3.0, 4.0], "loop": [50.0, 60.0, 1.0]},
+        [0.0, 1e-12],
     )
+    assert [row["ms"] for row in rows] == [2.0, 24.0]
+    assert [row["ms, caches cold"] for row in rows] == [4.0, 50.0]
     assert [row["times ours"] for row in rows] == [1.0, 12.0]
     assert [row["relative difference"] for row in rows] == [0.0, 1e-12]
