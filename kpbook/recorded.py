@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from kpbook import runs
 from kpbook._checks import require
-from kpbook.metric import tracking_capability
-
-_DRAWS = 10_000
+from kpbook.metric import bootstrap_interval, tracking_capability, wilson
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ class Capability:
     Attributes:
         mean: Share of objects tracked, over runs and objects.
         interval: Of the mean: percentiles of a bootstrap over whole runs, since the objects of
-            one run hang together. If every run tracks everything it has no width; look at
-            ``each_interval`` then.
+            one run hang together. It has no width if every run tracks equally much, or if there
+            is only one; look at ``each_interval`` then.
         each: Object -> share of the runs that track it.
         each_interval: Object -> Wilson's interval of that share.
         seeds: Number of runs.
@@ -100,23 +97,15 @@ class Capability:
         mu = np.array([thresholds[obj] for obj in errors])
         e = np.stack(list(errors.values()), axis=1)  # (R, K)
         mean, each = tracking_capability(e, mu)
-        drawn = np.random.default_rng(seed).integers(len(e), size=(_DRAWS, len(e)))
-        means = (e <= mu).mean(axis=1)[drawn].mean(axis=1)
-        low, high = np.percentile(means, [2.5, 97.5])
+        shares = (e <= mu).mean(axis=1)  # of each run
         hits = dict(zip(errors, (e <= mu).sum(axis=0).tolist(), strict=True))
         return cls(
             mean=mean,
-            interval=(float(low), float(high)),
+            interval=bootstrap_interval(shares, seed=seed) if len(e) > 1 else (mean, mean),
             each=dict(zip(errors, each.tolist(), strict=True)),
             each_interval={obj: wilson(hit, len(e)) for obj, hit in hits.items()},
             seeds=len(e),
         )
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share: not empty at 0 of n and n of n either."""
-    interval = binomtest(hits, trials).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def planned_seeds(path: str | Path) -> dict[str, int]:

@@ -14,7 +14,8 @@ from kpbook import _bench_learning as learning
 from kpbook import ledger, runs, sweep
 from kpbook.claims import ClaimError
 from kpbook.ledger import FIGURE, NOT_RECORDED, NOT_REPRODUCED, OURS, REPRODUCED, Entry
-from kpbook.recorded import Capability, Sweep, last_quarter, planned_seeds, wilson
+from kpbook.metric import wilson
+from kpbook.recorded import Capability, Sweep, last_quarter, planned_seeds
 
 RESULTS = conftest.ROOT / "book" / "results"
 PAPER = RESULTS / "paper.yml"
@@ -194,14 +195,6 @@ def test_an_unknown_deviation_is_refused():
 # -- intervals -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 6), (5, 6), (23, 24), (24, 24)])
-def test_wilson_is_the_closed_form(hits, n):
-    z, p = 1.959963984540054, hits / n
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert wilson(hits, n) == pytest.approx((max(0, middle - half), min(1, middle + half)))
-
-
 def test_runs_are_drawn_whole():
     """Objects of one run hang together: 20 runs are 20 draws, not 60."""
     together = np.where(np.arange(20) < 10, 0.0, LOST)
@@ -210,6 +203,12 @@ def test_runs_are_drawn_whole():
     assert found.mean == 0.5
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 20), abs=0.06)  # 0.44, not 0.25
     assert found.each_interval["cube"] == wilson(10, 20)
+
+
+def test_one_run_has_an_interval_without_width():
+    found = made_up({"cube": [0.0], "target": [LOST]}).capability("net", MU)
+    assert found.interval == (0.5, 0.5)
+    assert found.each_interval["cube"] == wilson(1, 1)
 
 
 def test_capability_keeps_each_object_apart():

@@ -1,5 +1,11 @@
 """What keypoints are worth: judged from points and truth alone, so any extractor can be judged."""
 
+from kpbook.metric.statistics import (
+    bootstrap_interval,
+    iqm,
+    mean_between_quartiles,
+    wilson,
+)
 from kpbook.metric.tracking import (
     THRESHOLDS,
     TrackingResult,
@@ -7,4 +13,13 @@ from kpbook.metric.tracking import (
     tracking_error,
 )
 
-__all__ = ["THRESHOLDS", "TrackingResult", "tracking_capability", "tracking_error"]
+__all__ = [
+    "THRESHOLDS",
+    "TrackingResult",
+    "bootstrap_interval",
+    "iqm",
+    "mean_between_quartiles",
+    "tracking_capability",
+    "tracking_error",
+    "wilson",
+]
