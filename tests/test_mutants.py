@@ -155,6 +155,26 @@ MUTANTS = {
         "_COLLINEAR = 1e-14",
     ),
     "negative errors of perfect keypoints": ("metric._maps", ".clip(min=0)", ""),
+    "the other interquartile mean": (
+        "metric.statistics",
+        "n // 4 : n - n // 4",
+        "(n + 2) // 4 : n - (n + 2) // 4",
+    ),
+    "objects drawn apart from their runs": (
+        "metric.statistics",
+        "x[drawn[i : i + step]]",
+        "np.random.default_rng(i).choice(x.ravel(), (len(drawn[i : i + step]), *x.shape))",
+    ),
+    "5 % left out at each end": (
+        "metric.statistics",
+        "[50 - 50 * level, 50 + 50 * level]",
+        "[100 - 100 * level, 100 * level]",
+    ),
+    "24 of 24 is 1 without doubt": (
+        "metric.statistics",
+        "z * math.sqrt(z**2 + 4 * k * (n - k) / n) / (2 * (n + z**2))",
+        "z * math.sqrt(k * (n - k) / n) / n",
+    ),
     "squared error summed": ("losses", "(weight * squared).mean()", "(weight * squared).sum()"),
     "weight of errors, not of squares": (
         "losses",
@@ -280,6 +300,7 @@ TAUGHT = {
     "heatmaps": ("test_heatmaps.py", "test_grid.py"),
     "metric._maps": ("test_tracking.py",),
     "metric.tracking": ("test_tracking.py",),
+    "metric.statistics": ("test_statistics.py",),
     "losses": ("test_losses.py",),
     "extractors.blocks": ("test_autoencoder.py",),
     "extractors.autoencoder": ("test_autoencoder.py",),
