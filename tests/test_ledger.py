@@ -371,7 +371,7 @@ def bench_records(folder: Path, share: float, ratio: float) -> None:
     loop = {"ours": [1.0], "pairs": [ratio], "keypoints": [4.0]}
     results = {
         "bench-training": learning._training_rows(times, work, images),
-        "bench-tracking": learning._tracking_rows(loop, [0.0, 1e-15, 1e-15]),
+        "bench-tracking": learning._tracking_rows(loop, loop, [0.0, 1e-15, 1e-15]),
     }
     for name, rows in results.items():
         runs.RunRecord(name=name, command="-", results=rows, seconds=1.0).save(folder)
