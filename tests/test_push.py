@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import importlib
 import itertools
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 import torch
 
+from kpbook import runs
 from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
+from kpbook.episodes import Episodes
 from kpbook.grid import from_pixels, to_pixels
 from kpbook.world import CAMERAS, OBJECTS, PushWorld
 from kpbook.world import push as push_module
 
 pytestmark = pytest.mark.world
+RESULTS = Path(__file__).parents[1] / "book" / "results"
 CONTACT = 4  # a seed whose pushed cube moves by more than 10 cm
 
 
@@ -203,6 +207,41 @@ def test_the_cube_covers_exactly_the_pixels_whose_centres_its_projection_covers(
         assert not (inside_outline(pixels, size, 0.02) & ~cube & ~arm).any()
         seen += cube.sum()
     assert seen > 250
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("panda_link4", 3), ("panda_link5", 4), ("panda_hand", 8)]
+)
+def test_a_link_is_where_pybullet_says_after_recomputing(big, name, index):  # catches: another link
+    big.reset(seed=2)
+    big.step(np.array([1, -1, 1]))
+    ours = big.link(name)
+    state = big._client.getLinkState(big._sim.body("panda"), index, computeForwardKinematics=1)
+    np.testing.assert_allclose(ours, state[4], atol=1e-7)  # pybullet rounds
+
+
+def test_a_link_that_the_robot_lacks(big):
+    with pytest.raises(ValueError, match=r"link: got 'forearm', expected .*'panda_link5'"):
+        big.link("forearm")
+
+
+def test_the_recorded_arm_is_that_of_the_sample(
+    tmp_path,
+):  # catches: other episodes, x and y swapped
+    from kpbook.world import arm
+
+    sample = Episodes.sample()[:2]
+    rows = runs.read_csv(RESULTS / "arm.csv")
+    assert len(rows) == arm.EPISODES * sample.truth.shape[1]
+    again = arm.positions(sample)
+    for e, t in ((0, 0), (0, 19), (1, 7)):
+        row = rows[20 * e + t]
+        assert (row["episode"], row["frame"]) == (e, t)
+        for link, place in zip(arm.LINKS, again[e, t], strict=True):
+            np.testing.assert_allclose([row[f"{link}_x"], row[f"{link}_y"]], place, atol=1e-4)
+    moved = dataclasses.replace(sample[:1], truth=sample[:1].truth + 0.01)
+    with pytest.raises(RuntimeError, match="episode 0, frame 0: got an object elsewhere"):
+        arm.positions(moved)
 
 
 def test_the_robot_is_drawn_where_the_end_effectors_chain_says(big):

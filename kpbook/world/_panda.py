@@ -24,6 +24,7 @@ from panda_gym.envs.tasks.push import Push
 from panda_gym.pybullet import PyBullet
 from pybullet_utils.bullet_client import BulletClient
 
+from kpbook._checks import check_choice
 from kpbook.world.objects import Colours
 
 # Grey of each link in the fast look. Collision meshes carry no colour, and one flat grey hides
@@ -42,7 +43,6 @@ SHADES = {
     "panda_rightfinger": 0.12,
 }
 HAND_LINKS = (8, 9, 10)  # pybullet's link indices of the hand and the two fingers
-_END_EFFECTOR = "panda_grasptarget"  # the point between the fingertips, panda-gym's link 11
 _ROBOT = "franka_panda/panda.urdf"
 _BASE = np.array([-0.6, 0.0, 0.0])  # where panda-gym's push environment puts the robot
 _TARGET_HALF = np.array([0.02, 0.02, 0.0002])  # 4 cm x 4 cm x 0.4 mm
@@ -153,8 +153,8 @@ def build(
     return robot, task
 
 
-def end_effector(sim: Simulation) -> np.ndarray:
-    """Return where the point between the fingertips is drawn, ``(3,)`` metres.
+def link_position(sim: Simulation, link: str) -> np.ndarray:
+    """Return where the origin of one of the robot's links is drawn, ``(3,)`` metres.
 
     pybullet's own answer is one physics step old (up to 3 mm), and asking it to recompute changes
     the state that the next action starts from. So the chain of joints is multiplied out here.
@@ -163,7 +163,7 @@ def end_effector(sim: Simulation) -> np.ndarray:
     angles = iter([state[0] for state in states])
     X = np.eye(4)
     X[:3, 3] = _BASE
-    for origin, turns in _chain():
+    for origin, turns in _chain(link):
         X = X @ origin
         if turns:
             angle = next(angles)
@@ -173,11 +173,23 @@ def end_effector(sim: Simulation) -> np.ndarray:
 
 
 @functools.cache
-def _chain() -> list[tuple[np.ndarray, bool]]:
-    """The joints from base to end effector: pose in the parent link, and whether it turns.
+def _chain(link: str) -> list[tuple[np.ndarray, bool]]:
+    """The joints from base to a link: pose in the parent link, and whether it turns.
 
     Every turning joint of the arm turns about its own z axis.
     """
+    joints = _joints()
+    check_choice(link, joints, name="link")
+    chain = []
+    while link in joints:
+        link, origin, turns = joints[link]
+        chain.append((origin, turns))
+    return chain[::-1]
+
+
+@functools.cache
+def _joints() -> dict[str, tuple[str, np.ndarray, bool]]:
+    """Link -> its parent, its pose in it, and whether the joint between them turns."""
     joints: dict[str, tuple[str, np.ndarray, bool]] = {}
     tree = ElementTree.parse(Path(pybullet_data.getDataPath()) / _ROBOT)
     for joint in tree.getroot().iter("joint"):
@@ -191,12 +203,7 @@ def _chain() -> list[tuple[np.ndarray, bool]]:
         origin[:3, :3] = np.reshape(pybullet.getMatrixFromQuaternion(quaternion), (3, 3))
         origin[:3, 3] = xyz
         joints[ends["child"]] = ends["parent"], origin, joint.get("type") == "revolute"
-
-    chain, link = [], _END_EFFECTOR
-    while link in joints:
-        link, origin, turns = joints[link]
-        chain.append((origin, turns))
-    return chain[::-1]
+    return joints
 
 
 def robot_file(look: str) -> str:

@@ -286,10 +286,23 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         """
         sim = self._sim
         if self._positions is None:
-            hand = self._panda.end_effector(sim)
+            hand = self.link()
             cube, target, *more = map(sim.get_base_position, ("object", *list(self.scene)[1:]))
             self._positions = np.stack([cube, target, hand, *more])
         return self._positions.copy()
+
+    def link(self, name: str = "panda_grasptarget") -> np.ndarray:
+        """Return where the origin of a link of the robot is drawn, ``(3,)`` metres.
+
+        Args:
+            name: ``"panda_link1"`` to ``"panda_link8"``, ``"panda_hand"`` or another name of the
+                robot's description; without it the point between the fingertips, panda-gym's
+                link 11.
+
+        Raises:
+            ValueError: If the robot has no such link; the message lists them.
+        """
+        return np.asarray(self._panda.link_position(self._sim, name))
 
     def truth(self, camera: View | None = None) -> np.ndarray:
         """Return the objects' image coordinates, float64 ``(K, 2)``; may lie off the image.
