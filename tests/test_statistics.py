@@ -322,7 +322,7 @@ def test_the_bootstrap_holds_the_truth_as_often_as_its_docstring_says(runs, said
 
     So of normal scores it covers what Student's distribution has within 1.96 sqrt((R - 1) / R).
     """
-    cases = 3_000
+    cases = 2_000
     rng = np.random.default_rng(runs)
     run = rng.normal(size=(cases, runs, 1))
     scores = run + rng.normal(size=(cases, runs, K))  # the tasks of a run hang together
