@@ -187,9 +187,13 @@ def _number(value: float) -> str:
 
 
 def _tensor(x: Any) -> torch.Tensor:
-    """View ``x`` as a tensor to look at; torch warns about an array that it could not write."""
-    readable = x.copy() if isinstance(x, np.ndarray) and not x.flags.writeable else x
-    return torch.as_tensor(readable).detach()
+    """View ``x`` as a tensor to look at.
+
+    Torch warns about an array that it could not write, and takes none that runs backwards.
+    """
+    if isinstance(x, np.ndarray) and (not x.flags.writeable or min(x.strides, default=0) < 0):
+        x = x.copy()
+    return torch.as_tensor(x).detach()
 
 
 def _type_name(x: object) -> str:

@@ -60,6 +60,13 @@ def test_finite_is_not_fooled_by_infinities_that_cancel_or_sums_that_overflow():
     checks.check_finite(torch.tensor([3e38, 3e38]), name="z")
 
 
+def test_an_array_that_runs_backwards_is_looked_at():  # (y, x) turned by [..., ::-1]
+    backwards = np.array([[1.0, 2.0], [3.0, np.nan]])[..., ::-1]
+    with pytest.raises(ValueError, match=r"z: got 1 of 4 .*first at \(1, 0\)"):
+        checks.check_finite(backwards, name="z")
+    checks.check_finite(backwards[:1], name="z")
+
+
 def test_a_read_only_array_is_checked_without_a_warning():  # torch warns, and we fail on warnings
     x = np.zeros(3)
     x.setflags(write=False)

@@ -22,7 +22,7 @@ from kpbook import runs, zoo
 from kpbook.episodes import Episodes
 from kpbook.extractors import autoencoder
 from kpbook.images import resize, to_float
-from kpbook.sweep import plan, tables, transfer, work
+from kpbook.sweep import metrics, plan, tables, transfer, work
 from kpbook.sweep.__main__ import main
 
 TINY = "{keypoints: 3, batch_size: 1}"  # a step takes some 20 ms
@@ -505,6 +505,51 @@ def test_episodes_are_recorded_once_and_read_by_every_job(config, sweep):
     episodes = Episodes.load(recording)
     assert json.loads(json.dumps(job.settings["data"]))["seed"] == episodes.origin["seed"] == 4
     assert episodes.policies == ("random_walk", "push") * 6
+
+
+# -- every metric over the runs -------------------------------------------------------------------
+
+
+def test_metrics_of_all_finished_runs_and_only_new_ones_again(
+    config, tmp_path, capsys, monkeypatch
+):
+    path = config()
+    out = tmp_path / "c"
+    assert main([str(path), "--out", str(out), "--jobs", "1"]) == 0
+    (out / "b-s5.json").rename(tmp_path / "later.json")  # has not finished
+    assert metrics.main([str(path)]) == 0
+    rows = runs.read_csv(out / "metrics.csv")
+    keys = [(row["run"], row["seed"], row["object"]) for row in rows]
+    assert keys == [("a", s, k) for s in (0, 1) for k in ("cube", "target", "end_effector")]
+    scored = {(r["run"], r["seed"], r["object"]): r for r in runs.read_csv(out / "runs.csv")}
+    for key, row in zip(keys, rows, strict=True):  # the protocol is that of the training's end
+        assert row["error"] == pytest.approx(scored[key]["error"], rel=1e-4)
+        assert row["keypoint"] == scored[key]["keypoint"]
+    record = runs.load(out / "metrics.json")
+    assert record.results == [{"runs": 2, "judged now": 2}]
+    assert str(tmp_path) not in record.command
+
+    (tmp_path / "later.json").rename(out / "b-s5.json")
+    changed = (out / "metrics.csv").read_text().replace("a,1,sha256-", "a,1,sha256-0")
+    (out / "metrics.csv").write_text(changed)  # settings of another day
+    asked = []
+    judged = metrics._rows
+    monkeypatch.setattr(
+        metrics, "_rows", lambda job, *rest: asked.append(job.name) or judged(job, *rest)
+    )
+    assert metrics.main([str(path)]) == 0
+    assert asked == ["a-s1", "b-s5"]
+    again = runs.read_csv(out / "metrics.csv")
+    assert [(row["run"], row["seed"]) for row in again[::3]] == [("a", 0), ("a", 1), ("b", 5)]
+    assert again[:6] == rows
+
+
+def test_metrics_say_what_is_wrong(config, tmp_path, capsys):
+    path = config()
+    assert metrics.main([str(path)]) == 2
+    assert re.search("no finished run.*trains them", capsys.readouterr().err)
+    assert metrics.main([str(tmp_path / "none.yml")]) == 2
+    assert "none.yml" in capsys.readouterr().err
 
 
 # -- trained weights on other frames --------------------------------------------------------------

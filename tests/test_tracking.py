@@ -69,6 +69,62 @@ def test_matches_lstsq_in_a_double_loop(transform):  # catches: x and y swapped,
     np.testing.assert_allclose(result.r2, 1 - error / truth.var(axis=0).sum(axis=-1), rtol=1e-12)
 
 
+def test_sums_over_the_frames_of_each_object_as_the_paper_prints():  # catches: T for all objects
+    points, truth = scene()
+    visible = np.ones((T, K), dtype=bool)
+    visible[::4, 1] = False  # 45 of 60 frames
+    episode = np.repeat(range(6), T // 6)
+    same = {"visible": visible, "episode": episode}
+    mean, total = (
+        tracking.tracking_error(points, truth, **same, reduction=way) for way in ("mean", "sum")
+    )
+    predicted = total.predict(points)
+    apart = np.square(predicted - truth).sum(axis=-1)
+    by_hand = [apart[visible[:, k], k].sum() for k in range(K)]
+    np.testing.assert_allclose(total.error, by_hand, rtol=1e-12)
+    frames = np.array([60, 45, 60])
+    for name in ("baseline", "within", "within_baseline", "fit_error"):
+        np.testing.assert_allclose(getattr(total, name), frames * getattr(mean, name), rtol=1e-12)
+    np.testing.assert_array_equal(total.r2, mean.r2)
+    np.testing.assert_array_equal(total.rms_px((64, 48)), mean.rms_px((64, 48)))
+
+
+@pytest.mark.parametrize("transform", ["affine", "scale", "identity"])
+def test_keypoints_in_the_order_y_x_are_noticed(transform):
+    truth = np.random.default_rng(0).uniform(-0.8, 0.8, (T, K, 2))
+    points = np.concatenate([truth[:, ::-1], np.zeros((T, 1, 2))], axis=1) * 0.9
+    with pytest.warns(UserWarning, match=r"points: .*exchange the axes.*\(x, y\).*mirror an image"):
+        tracking.tracking_error(points[..., ::-1], truth, transform=transform)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tracking.tracking_error(points, truth, transform=transform)
+        tracking.tracking_error(points * [-1, 1], truth, transform=transform)
+
+
+def test_one_crossed_map_of_three_is_no_order_of_axes():  # catches: a warning for any crossed map
+    truth = np.random.default_rng(0).uniform(-0.8, 0.8, (T, K, 2))
+    points = truth.copy()
+    points[:, 0] = truth[:, 0, ::-1]
+    lost = np.random.default_rng(1).uniform(-1, 1, (T, K, 2))
+    lost[:, 0] = truth[:, 0, ::-1]  # the only one that tracks
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tracking.tracking_error(points, truth).r2.min() > 0.99
+        assert (tracking.tracking_error(lost, truth).r2 > 0.8).sum() == 1
+    with pytest.warns(UserWarning, match="exchange the axes"):
+        tracking.tracking_error(lost[:, :1], truth[:, :1])
+
+
+def test_a_sum_over_other_frames_counts_those():  # catches: the scored frames' number in the fit
+    points, truth = scene(frames=40, seed=2)
+    fit = scene(seed=1)
+    ways = [tracking.tracking_error(points, truth, *fit, reduction=w) for w in ("mean", "sum")]
+    np.testing.assert_allclose(ways[1].error, 40 * ways[0].error, rtol=1e-12)
+    np.testing.assert_allclose(ways[1].fit_error, 60 * ways[0].fit_error, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"reduction: got 'median', expected .*mean.*sum"):
+        tracking.tracking_error(points, truth, reduction="median")
+
+
 @pytest.mark.parametrize("transform", ["affine", "scale"])
 def test_matches_lstsq_on_frames_that_were_not_fitted(transform):  # catches: fitted on the score
     fit = scene(seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 
 from kpbook._arrays import as_float64
 from kpbook._checks import check_finite, check_shape, complain
+
+#: Positions beyond this in more than half of the points are not in image coordinates. An object
+#: that leaves the image reaches about 3 for a few frames; pixels lie beyond 4 nearly everywhere.
+FAR = 4.0
 
 
 class Frames(NamedTuple):
@@ -38,9 +43,66 @@ def as_frames(
     z = as_points(points, f"T {n} 2", name=f"{prefix}points", hint=hint)
     hint = f"One row per frame of {prefix}points. Episodes.flat() has truth in this shape."
     y = as_points(truth, f"{len(z)} {k} 2", name=f"{prefix}truth", hint=hint + same)
-    seen = _mask(visible, y.shape[:2], name=f"{prefix}visible")
+    seen = as_mask(visible, y.shape[:2], name=f"{prefix}visible")
     label = _labels(episode, len(z), name=f"{prefix}episode")
     return Frames(z, y, seen, label, _eps(points), _eps(truth))
+
+
+def as_scored_and_fit(
+    points: Any,
+    truth: Any,
+    fit_points: Any,
+    fit_truth: Any,
+    *,
+    visible: Any,
+    fit_visible: Any,
+    episode: Any = None,
+    fit_episode: Any = None,
+) -> tuple[Frames, Frames]:
+    """Check the frames to score on and those to fit on: the same object if there are no others."""
+    scored = as_frames(points, truth, visible, episode, prefix="")
+    if fit_points is None and fit_truth is None:
+        _check_absent("fit_points", fit_visible=fit_visible, fit_episode=fit_episode)
+        fit = scored
+    elif fit_points is None or fit_truth is None:
+        missing = "fit_points" if fit_points is None else "fit_truth"
+        raise ValueError(complain(missing, "None", "both fit_points and fit_truth, or neither"))
+    else:
+        if episode is None:
+            _check_absent("episode", fit_episode=fit_episode)
+        sizes = scored.z.shape[1], scored.y.shape[1]
+        fit = as_frames(fit_points, fit_truth, fit_visible, fit_episode, prefix="fit_", sizes=sizes)
+    if len(fit.z) < 2:
+        name = "points" if fit is scored else "fit_points"
+        hint = "One frame is fitted exactly by a constant. Frames come first: (T, N, 2)."
+        raise ValueError(complain(name, "1 frame", "at least 2 to fit on", hint))
+    return scored, fit
+
+
+def _check_absent(needed: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            got = f"a {type(value).__name__}"
+            raise ValueError(complain(name, got, f"nothing without {needed}"))
+
+
+def warn_of_pixels(*suspects: tuple[str, np.ndarray, np.ndarray | None]) -> None:
+    """Warn the caller's caller once, of the first argument that holds no image coordinates.
+
+    Args:
+        suspects: Name, positions ``(T, M, 2)`` and which of them count, bool ``(T, M)``.
+    """
+    for name, positions, counts in suspects:
+        if max(positions.max(), -positions.min()) <= FAR:
+            continue  # the usual case, quickly
+        far = (np.abs(positions) > FAR).any(axis=-1)
+        far = far.ravel() if counts is None else far[counts]
+        if far.size and far.mean() > 0.5:
+            got = f"{far.mean():.0%} of the points beyond {FAR:g}"
+            expected = "image coordinates, -1 to +1 inside the image"
+            hint = "If these are pixels, kpbook.grid.from_pixels(pixels, (H, W)) converts them."
+            warnings.warn(complain(name, got, expected, hint), stacklevel=3)
+            return
 
 
 def as_points(x: Any, pattern: str, *, name: str, hint: str) -> np.ndarray:
@@ -65,7 +127,7 @@ def _eps(x: Any) -> float:
     return float(np.finfo(np.float64).eps)
 
 
-def _mask(visible: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
+def as_mask(visible: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
     if visible is None:
         return np.ones(shape, dtype=bool)
     seen = _array(visible)

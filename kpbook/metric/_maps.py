@@ -42,10 +42,10 @@ def fit_maps(z: np.ndarray, y: np.ndarray, seen: np.ndarray, transform: str, *, 
     N, K = z.shape[1], y.shape[1]
     shapes = (N, K, 2, 2), (N, K, 2), (N, K), (K, 2)
     maps = Maps(*(np.full(shape, np.nan) for shape in shapes))
-    for objects, rows in _groups(seen):
-        ys, y_mean = _about_mean(y[rows][:, objects])
+    for objects, rows in groups(seen):
+        ys, y_mean = about_mean(y[rows][:, objects])
         A, z_mean, explained = fit_linear(z, ys, rows, transform, eps=eps)
-        shift = y_mean - np.einsum("nkoi,ni->nko", A, z_mean)
+        shift = y_mean - (A @ z_mean[:, None, :, None])[..., 0]
         b = np.zeros_like(shift) if transform == "identity" else shift
         # A perfect fit leaves a difference of equal numbers, which may round to below 0.
         rest = (np.einsum("tki,tki->k", ys, ys) - explained).clip(min=0)
@@ -93,7 +93,7 @@ def fit_linear(
     A = yu @ (adjugate / np.where(singular, 1, 1 - r**2)[:, None, None, None])
     explained = (A * yu).sum(axis=(2, 3))
     for n in np.flatnonzero(singular):
-        u = _about_mean(z[rows, n])[0] * unit[n]
+        u = about_mean(z[rows, n])[0] * unit[n]
         cutoff = 2 * (noise[n] * unit[n]).max() * np.sqrt(len(y))
         A[n], explained[n] = _by_pseudo_inverse(u, y, cutoff)
     return A * unit[:, None, None], mean, explained
@@ -105,7 +105,7 @@ def _moments(z: np.ndarray, y: np.ndarray, rows: Rows) -> list[np.ndarray]:
     step = max(1, _BLOCK // len(y))
     parts = []
     for first in range(0, z.shape[1], step):
-        part, mean = _about_mean(z[rows, first : first + step])
+        part, mean = about_mean(z[rows, first : first + step])
         zz = np.einsum("tni,tni->ni", part, part)
         xy = np.einsum("tn,tn->n", part[..., 0], part[..., 1])
         parts.append((mean, part.reshape(len(y), -1).T @ flat, zz, xy))
@@ -136,7 +136,7 @@ def about_each_mean(x: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.asarray(x - (sums / np.bincount(index))[:, index])
 
 
-def _about_mean(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def about_mean(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre ``(T, ..., 2)``; also return the mean."""
     T, start = len(x), x[0]
     x = np.subtract(x, start, dtype=np.float64)  # first exactly: what stands still becomes 0
@@ -146,15 +146,15 @@ def _about_mean(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, start + mean
 
 
-def _groups(seen: np.ndarray) -> Iterator[tuple[np.ndarray, Rows]]:
+def groups(seen: np.ndarray) -> Iterator[tuple[slice | np.ndarray, Rows]]:
     """Objects that share their frames, and those frames; not the objects that are never seen."""
     if seen.all():
-        yield np.arange(seen.shape[1]), slice(None)
+        yield slice(None), slice(None)
         return
-    groups: dict[bytes, list[int]] = {}
+    shared: dict[bytes, list[int]] = {}
     for k, frames in enumerate(seen.T):
-        groups.setdefault(frames.tobytes(), []).append(k)
-    for objects in groups.values():
+        shared.setdefault(frames.tobytes(), []).append(k)
+    for objects in shared.values():
         frames = seen[:, objects[0]]
         if frames.any():
             yield np.array(objects), frames

@@ -18,7 +18,7 @@ All pairs are solved at once by centred 2x2 normal equations in float64.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,20 @@ import numpy as np
 from kpbook._arrays import as_float64
 from kpbook._checks import check_choice, check_positive, check_shape, complain
 from kpbook.grid import Size, to_pixels
-from kpbook.metric._frames import Frames, as_frames, as_points
-from kpbook.metric._maps import about_each_mean, fit_linear, fit_maps, rounding
+from kpbook.metric._frames import Frames, as_points, as_scored_and_fit, warn_of_pixels
+from kpbook.metric._maps import about_each_mean, fit_linear, fit_maps, groups
+from kpbook.metric._scores import mean_square, rounding_of, score, time_last
 
 #: The paper's largest error of a tracked object: cube, target, end effector.
 THRESHOLDS = (0.015, 0.015, 0.1)
 #: What may lie between a keypoint and an object; "scale" is one factor per axis, and a shift.
 TRANSFORMS = ("affine", "scale", "identity")
-#: Truth beyond this in more than half of the points is not in image coordinates. An object that
-#: leaves the image reaches about 3 for a few frames; pixels lie beyond 4 nearly everywhere.
-FAR = 4.0
+#: Over frames. The thresholds belong to the mean.
+REDUCTIONS = ("mean", "sum")
+_SWAPPED_HINT = (
+    "If they are (y, x), points[..., ::-1] turns them; an affine map hides it, a drawing does not. "
+    "Test: mirror an image from left to right; x must change its sign."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class TrackingResult:
     """How well each of K objects is tracked, and by which of N keypoints.
 
     All numbers are float64, lengths in image coordinates (-1 to +1). An object that is seen in no
-    frame has error NaN and keypoint -1.
+    frame has error NaN and keypoint -1. "Mean" is what ``reduction="mean"`` gives.
 
     Attributes:
         error: Mean over the frames in which the object is seen of the squared distance between
@@ -107,6 +111,7 @@ def tracking_error(
     *,
     fit_visible: Any = None,
     fit_episode: Any = None,
+    reduction: str = "mean",
 ) -> TrackingResult:
     r"""Judge N keypoints by the K objects that they should follow.
 
@@ -129,6 +134,9 @@ def tracking_error(
         fit_visible: bool ``(F, K)``, as ``visible``; without it every fit frame counts.
         fit_episode: Label of each fit frame's episode, ``(F,)``. With it the within-episode map
             is fitted on the fit frames, without it on the scored ones.
+        reduction: ``"mean"`` over the frames in which the object is seen, as in the paper's code
+            and for its thresholds; or ``"sum"``, as eq. (1) is printed. It applies to ``error``,
+            ``within``, their baselines and ``fit_error``; R² and pixels are the same for both.
 
     Raises:
         TypeError: If an argument does not hold numbers, or a mask is not boolean.
@@ -136,29 +144,32 @@ def tracking_error(
             than two frames to fit on, or one of the fit's arguments misses another.
 
     Warns:
-        UserWarning: If most of the truth lies far outside the image, as pixels do.
+        UserWarning: If most of the truth lies far outside the image, as pixels do; or if at least
+            two objects (of one, that one) are tracked, R² of 0.8 and more, all by maps that
+            exchange the axes, as for keypoints in the order (y, x).
     """
     check_choice(transform, TRANSFORMS, name="transform")
-    scored = as_frames(points, truth, visible, episode, prefix="")
-    N, K = scored.z.shape[1], scored.y.shape[1]
-    if fit_points is None and fit_truth is None:
-        _check_absent("fit_points", fit_visible=fit_visible, fit_episode=fit_episode)
-        fit = scored
-    elif fit_points is None or fit_truth is None:
-        missing = "fit_points" if fit_points is None else "fit_truth"
-        raise ValueError(complain(missing, "None", "both fit_points and fit_truth, or neither"))
-    else:
-        if episode is None:
-            _check_absent("episode", fit_episode=fit_episode)
-        fit = as_frames(
-            fit_points, fit_truth, fit_visible, fit_episode, prefix="fit_", sizes=(N, K)
-        )
-    if len(fit.z) < 2:
-        name = "points" if fit is scored else "fit_points"
-        hint = "One frame is fitted exactly by a constant. Frames come first: (T, N, 2)."
-        raise ValueError(complain(name, "1 frame", "at least 2 to fit on", hint))
-    _warn_of_pixels(scored, fit, transform)
-    return _judge(scored, fit, transform)
+    check_choice(reduction, REDUCTIONS, name="reduction")
+    scored, fit = as_scored_and_fit(
+        points,
+        truth,
+        fit_points,
+        fit_truth,
+        visible=visible,
+        fit_visible=fit_visible,
+        episode=episode,
+        fit_episode=fit_episode,
+    )
+    truths = ("truth", scored.y, scored.seen), ("fit_truth", fit.y, fit.seen)
+    # A fitted map takes keypoints in any unit.
+    units = [("points", scored.z, None)] if transform == "identity" else []
+    warn_of_pixels(*truths, *units)
+    result = _judge(scored, fit, transform)
+    if _swaps_axes(result if transform == "affine" else _judge(fit, fit, "affine")):
+        got = "keypoints whose maps exchange the axes for every object that is tracked"
+        expected = "the order (x, y)"
+        warnings.warn(complain("points", got, expected, _SWAPPED_HINT), stacklevel=2)
+    return result if reduction == "mean" else _summed(result, scored, fit)
 
 
 def tracking_capability(errors: Any, thresholds: Any) -> tuple[float, np.ndarray]:
@@ -192,30 +203,12 @@ def tracking_capability(errors: Any, thresholds: Any) -> tuple[float, np.ndarray
     return float(each.mean()), each
 
 
-def _check_absent(needed: str, **given: Any) -> None:
-    for name, value in given.items():
-        if value is not None:
-            got = f"a {type(value).__name__}"
-            raise ValueError(complain(name, got, f"nothing without {needed}"))
-
-
-def _warn_of_pixels(scored: Frames, fit: Frames, transform: str) -> None:
-    """Warn once, of the first argument that holds no image coordinates."""
-    suspects = [("truth", scored.y, scored.seen)]
-    if fit is not scored:
-        suspects.append(("fit_truth", fit.y, fit.seen))
-    if transform == "identity":  # a fitted map takes keypoints in any unit
-        suspects.append(("points", scored.z, np.ones(scored.z.shape[:2], dtype=bool)))
-    for name, positions, counts in suspects:
-        if max(positions.max(), -positions.min()) <= FAR:
-            continue  # the usual case, quickly
-        far = (np.abs(positions) > FAR).any(axis=-1)[counts]
-        if far.size and far.mean() > 0.5:
-            got = f"{far.mean():.0%} of the points beyond {FAR:g}"
-            expected = "image coordinates, -1 to +1 inside the image"
-            hint = "If these are pixels, kpbook.grid.from_pixels(pixels, (H, W)) converts them."
-            warnings.warn(complain(name, got, expected, hint), stacklevel=3)
-            return
+def _swaps_axes(result: TrackingResult) -> bool:
+    clear = result.r2 > 0.8  # NaN is not clear
+    size = np.abs(result.linear[clear])
+    straight = size[:, 0, 0] + size[:, 1, 1]
+    crossed = size[:, 0, 1] + size[:, 1, 0]
+    return clear.sum() >= min(2, len(clear)) and bool((crossed > 3 * straight).all())
 
 
 # -- judging -----------------------------------------------------------------------------------
@@ -225,19 +218,24 @@ def _judge(scored: Frames, fit: Frames, transform: str) -> TrackingResult:
     """Fit all pairs, choose each object's keypoint, and score that one."""
     maps = fit_maps(fit.z, fit.y, fit.seen, transform, eps=fit.z_eps)
     K = scored.y.shape[1]
-    keypoint, linear = np.full(K, -1), np.full((K, 2, 2), np.nan)
+    keypoint, seen = np.full(K, -1), np.zeros(K)
+    linear, offset = np.full((K, 2, 2), np.nan), np.full((K, 2), np.nan)
     r2, within, baseline, within_baseline = np.full((4, K), np.nan)
-    error_xy, offset = np.full((2, K, 2), np.nan)
-    for k in np.flatnonzero(scored.seen.any(axis=0) & fit.seen.any(axis=0)).tolist():
-        n = keypoint[k] = int(maps.error[:, k].argmin())
-        linear[k], offset[k] = maps.linear[n, k], maps.offset[n, k]
-        z, y = _pair(scored, n, k)
-        error_xy[k] = _mean_square(y - (linear[k] @ z + offset[k][:, None]))
-        baseline[k] = _mean_square(y - maps.constant[k][:, None]).sum()
-        if baseline[k] > _rounding_of(y, scored.y_eps):
-            r2[k] = 1 - error_xy[k].sum() / baseline[k]
-        if scored.episode.size:
-            within[k], within_baseline[k] = _within(scored, fit, n, k, transform)
+    error_xy = np.full((K, 2), np.nan)
+    fitted = np.isfinite(maps.constant[:, 0])
+    for objects, rows in groups(scored.seen):
+        seen[objects] = 1 if isinstance(rows, slice) else rows.mean()
+        k = np.arange(K)[objects]
+        k = k[fitted[k]]
+        n = keypoint[k] = maps.error[:, k].argmin(axis=0)
+        A, b = linear[k], offset[k] = maps.linear[n, k], maps.offset[n, k]
+        z, y = time_last(scored.z[rows][:, n]), time_last(scored.y[rows][:, k])
+        prediction = A @ z + b[..., None]
+        error_xy[k], baseline[k], r2[k] = score(y, prediction, maps.constant[k], scored.y_eps)
+    if scored.episode.size:
+        for i in np.flatnonzero(keypoint >= 0).tolist():
+            pair = int(keypoint[i]), i
+            within[i], within_baseline[i] = _within(scored, fit, *pair, transform)
     return TrackingResult(
         error=error_xy.sum(axis=-1),
         keypoint=keypoint,
@@ -246,24 +244,32 @@ def _judge(scored: Frames, fit: Frames, transform: str) -> TrackingResult:
         baseline=baseline,
         within_baseline=within_baseline,
         error_xy=error_xy,
-        seen=scored.seen.mean(axis=0),
+        seen=seen,
         fit_error=maps.error,
         linear=linear,
         offset=offset,
     )
 
 
+def _summed(result: TrackingResult, scored: Frames, fit: Frames) -> TrackingResult:
+    """Means over frames times their number."""
+    T, F = scored.seen.sum(axis=0), fit.seen.sum(axis=0)
+    names = ("error", "within", "baseline", "within_baseline")
+    sums = {name: T * getattr(result, name) for name in names}
+    return replace(result, **sums, fit_error=F * result.fit_error)
+
+
 def _within(scored: Frames, fit: Frames, n: int, k: int, transform: str) -> tuple[float, float]:
     """Error of keypoint n for object k about each episode's mean, and of not moving at all."""
     z, y = _pair_in_episodes(scored, n, k)
-    still = float(_mean_square(y).sum())
-    if still <= _rounding_of(_pair(scored, n, k)[1], scored.y_eps):
+    still = float(mean_square(y).sum())
+    if still <= rounding_of(_pair(scored, n, k)[1], scored.y_eps):
         return np.nan, still
     source = fit if fit.episode.size else scored
-    size = _mean_square(_pair(source, n, k)[0])
+    size = mean_square(_pair(source, n, k)[0])
     z_fit, y_fit = (x.T[:, None] for x in _pair_in_episodes(source, n, k))
     A, *_ = fit_linear(z_fit, y_fit, slice(None), transform, eps=source.z_eps, size=size[None])
-    return float(_mean_square(y - A[0, 0] @ z).sum()), still
+    return float(mean_square(y - A[0, 0] @ z).sum()), still
 
 
 def _pair(frames: Frames, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -279,13 +285,3 @@ def _pair_in_episodes(frames: Frames, n: int, k: int) -> tuple[np.ndarray, np.nd
     label = frames.episode[frames.seen[:, k]]
     z, y = _pair(frames, n, k)
     return about_each_mean(z, label), about_each_mean(y, label)
-
-
-def _mean_square(x: np.ndarray) -> np.ndarray:
-    """Per coordinate of ``(2, M)``."""
-    return np.asarray(np.square(np.ascontiguousarray(x)).mean(axis=-1))
-
-
-def _rounding_of(y: np.ndarray, eps: float) -> float:
-    """Mean squared distance that rounding alone gives to an object ``(2, M)``."""
-    return float(np.square(rounding(_mean_square(y), eps)).sum())

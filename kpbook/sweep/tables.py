@@ -26,8 +26,8 @@ def write(jobs: Sequence[Job], out: Path) -> None:
         head = {"run": job.run, "seed": job.seed}
         final += [{**head, **row} for row in final_rows(record)]
         curves += [{**head, **row} for row in record.results]
-    write_atomically(out / "runs.csv", _csv(final))
-    write_atomically(out / "curves.csv", _csv(curves))
+    save_csv(final, out / "runs.csv")
+    save_csv(curves, out / "curves.csv")
 
 
 def final_rows(record: runs.RunRecord) -> list[dict[str, Any]]:
@@ -60,12 +60,12 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Columns in the order in which they first appear; numbers with six digits."""
+def save_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a table in one step: columns as they first appear, numbers with six digits."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     for row in rows:
         table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    return text.getvalue().encode()
+    write_atomically(path, text.getvalue().encode())

@@ -14,7 +14,7 @@ from kpbook.episodes import Episodes
 from kpbook.grid import as_size
 from kpbook.images import to_float
 from kpbook.metric import TrackingResult, tracking_error
-from kpbook.metric.tracking import FAR
+from kpbook.metric._frames import FAR
 
 #: Images in one forward pass, and batches behind the validation loss. Fixed, so that the numbers
 #: of two runs compare.

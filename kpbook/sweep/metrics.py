@@ -1,0 +1,111 @@
+"""Every metric of chapter 4 over the finished runs of a sweep.
+
+``python -m kpbook.sweep.metrics book/results/recipe.yml`` takes the weights that the sweep has
+left, runs them on its validation episodes and writes ``book/results/recipe/metrics.csv``, one row
+per run, seed and object, and ``metrics.json``, the record of how. Rows of runs that have not
+changed are kept, so it may be called again whenever runs have been added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kpbook import runs, zoo
+from kpbook._checks import complain
+from kpbook.judge import LENGTHS, RADIUS, judge
+from kpbook.sweep import plan, tables
+from kpbook.sweep.plan import Job
+
+
+def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> runs.RunRecord:
+    """Judge all finished jobs of a sweep and write its ``metrics.csv``.
+
+    Args:
+        config: YAML file of the sweep.
+        out: Folder of its runs; the one of the same name beside the file without it.
+        device: Where the networks run.
+
+    Returns:
+        The record of this call: how many runs were judged, how many rows were kept.
+
+    Raises:
+        FileNotFoundError: If the file is missing, or no job has finished.
+    """
+    began = time.perf_counter()
+    out = out or config.parent / config.stem
+    finished = [job for job in plan.read(config) if job.finished(out)]
+    if not finished:
+        hint = f"python -m kpbook.sweep {config} trains them."
+        raise FileNotFoundError(complain(str(out), "no finished run", "at least one", hint))
+    path = out / "metrics.csv"
+    before = runs.read_csv(path) if path.is_file() else []
+    known = {(row["run"], row["seed"], row["settings"]) for row in before}
+    new = [job for job in finished if _key(job) not in known]
+    wanted = {_key(job) for job in finished}
+    rows = [row for row in before if (row["run"], row["seed"], row["settings"]) in wanted]
+    for job in new:
+        rows += _rows(job, out, device)
+    order = {(job.run, job.seed): i for i, job in enumerate(finished)}
+    rows.sort(key=lambda row: order[row["run"], row["seed"]])  # stable: objects stay in order
+    tables.save_csv(rows, path)
+    record = runs.RunRecord(
+        name="metrics",
+        command=f"python -m kpbook.sweep.metrics {plan.typed(config)}",
+        results=[{"runs": len(finished), "judged now": len(new)}],
+        seconds=time.perf_counter() - began,
+        device=runs.describe_device(device, threads=torch.get_num_threads()),
+        config={"sweep": config.stem, "radius": RADIUS, "lengths": list(LENGTHS)},
+        versions=runs.describe_versions(),
+    )
+    record.save(out)
+    return record
+
+
+def _key(job: Job) -> tuple[str, int, str]:
+    # A digest alone may read back from the table as a number.
+    return job.run, job.seed, f"sha256-{job.digest}"
+
+
+def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
+    extractor = zoo.load_file(out / f"{job.name}.encoder.safetensors", device)
+    cache = out / ".work"
+    cache.mkdir(parents=True, exist_ok=True)
+    split = job.settings["split"]
+    episodes = plan.episodes_of(job.settings, cache, workers=1)
+    _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
+    verdict = judge(extractor, validation, name=job.run)
+    m = verdict.matching
+    windows = {
+        f"{what} over {length}": float(getattr(m, what)[i])
+        for i, length in enumerate(m.lengths.tolist())
+        for what in ("precision", "recall")
+    }
+    about = dict(zip(("run", "seed", "settings"), _key(job), strict=True))
+    return [{**about, **row, **windows} for row in verdict.rows()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge and write; return 0, or 2 if the arguments make no sense."""
+    parser = argparse.ArgumentParser(prog="python -m kpbook.sweep.metrics", description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML file of the sweep that has been run")
+    parser.add_argument("--out", type=Path, help="folder of its runs")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    options = parser.parse_args(arguments)
+    try:
+        record = judge_all(options.config, options.out, options.device)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(runs.table(record.results))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
