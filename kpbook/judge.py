@@ -95,6 +95,7 @@ class Verdict:
             "R², same frames": self.same_frames.r2,
             "R², in view": self.in_view.r2,
             "R² within episodes": self.tracking.within_r2,
+            "R² within, in view": self.in_view.within_r2,
             "R², all keypoints": self.regression.r2,
             "PCK": self.on_object,
             "PCK after the map": self.after_map,
@@ -183,8 +184,8 @@ def judge(
     second = flat.episode >= len(episodes) // 2
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))
     fit = points[~second], flat.truth[~second]
-    fit_seen, fit_label = flat.visible[~second], flat.episode[~second]
-    result = tracking_error(z, y, *fit, episode=label, fit_episode=fit_label)
+    fit_seen = flat.visible[~second]
+    result = tracking_error(z, y, *fit, episode=label)
     steps = [n for n in lengths if n <= episodes.truth.shape[1]]
     matching = precision_recall(z, y, radius, steps, visible=seen, episode=label)
     inside = (np.abs(y) < np.array([n / (n - 1) for n in size[::-1]])).all(axis=-1)
@@ -197,7 +198,7 @@ def judge(
             tracked=_tracked(result, episodes.objects, mu),
             tracking=result,
             same_frames=tracking_error(z, y),
-            in_view=tracking_error(z, y, *fit, visible=seen, fit_visible=fit_seen),
+            in_view=tracking_error(z, y, *fit, visible=seen, fit_visible=fit_seen, episode=label),
             regression=regression_error(z, y, *fit),
             on_object=pck(z[:, result.keypoint], y, radius, visible=seen),
             after_map=pck(result.predict(z), y, radius, visible=seen),

@@ -176,8 +176,8 @@ def test_the_digest_knows_settings_and_nothing_else(config):
 
 ROWS = [
     {"step": 2, "loss": 0.75, "error/cube": 0.5, "r2/cube": None},
-    {"step": 4, "loss": 0.25, "error/cube": 0.125, "r2/cube": 0.5, "within/cube": None,
-     "keypoint/cube": 2, "reconstruction_error": 0.0625},
+    {"step": 4, "loss": 0.25, "error/cube": 0.125, "r2/cube": 0.5, "keypoint/cube": 2,
+     "reconstruction_error": 0.0625},
 ]  # fmt: skip
 
 
@@ -244,9 +244,9 @@ def test_tables_hold_what_the_records_hold(config, tmp_path):
         ("a", "1", "cube"),
         ("b", "5", "cube"),
     ]
-    parts = ("architecture", "error", "r2", "within", "keypoint", "reconstruction_error", "step")
+    parts = ("architecture", "error", "r2", "keypoint", "reconstruction_error", "step")
     assert [final[1][part] for part in parts] == [
-        "basic-quarter", "0.125", "0.5", "", "2", "0.0625", "4",
+        "basic-quarter", "0.125", "0.5", "2", "0.0625", "4",
     ]  # fmt: skip
     curves = table(tmp_path / "curves.csv")
     assert [(row["seed"], row["step"], row["error/cube"], row["r2/cube"]) for row in curves] == [
@@ -286,10 +286,8 @@ def test_the_map_is_fitted_on_the_first_half_and_scored_on_the_second():
     """Catches: halves swapped, a fit on all frames, another keypoint."""
     row = work.evaluate(Painted(), painted(np.random.default_rng(0), move=[0.3, 0.4]))
     assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)  # 0.3² + 0.4²
-    assert row["within/mover"] == pytest.approx(0, abs=1e-6)
     assert row["keypoint/mover"] == 1
     assert row["r2/still"] is None
-    assert row["within/still"] is None
     assert row["reconstruction_error"] == pytest.approx(0.0625)
 
 
@@ -567,7 +565,7 @@ def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, cap
     assert str(tmp_path) not in record.command
     for row in record.results:  # the same frames here, so the score of the training's end
         before = runs.load(tmp_path / "c" / f"a-s{row['seed']}.json").results[-1]
-        for key in ("error/cube", "r2/target", "within/end_effector"):
+        for key in ("error/cube", "r2/target", "r2/end_effector"):
             assert row[key] == pytest.approx(before[key], rel=1e-4, nan_ok=True)
         assert row["keypoint/cube"] == before["keypoint/cube"]
         assert "reconstruction_error" not in row

@@ -41,7 +41,7 @@ def images():
 
 
 def record(name="basic-s1", **more):
-    row = {"error/cube": 0.0123, "r2/cube": 0.91, "within/cube": None, "keypoint/cube": 2}
+    row = {"error/cube": 0.0123, "r2/cube": 0.91, "keypoint/cube": 2}
     settings = {"data": "sample", "split": {"train": 40, "validation": 6}}
     return runs.RunRecord(
         name,
@@ -317,7 +317,7 @@ def test_a_card_says_what_the_record_says(home, tmp_path):
         "float (B, 3, 32, 32)",
         '`"sample"`, 40 episodes; scored on 6 others',
         "`python -m kpbook.sweep c.yml`",
-        "| cube | 0.0123 | 0.91 | - | 2 |",
+        "| cube | 0.0123 | 0.91 | 2 |",
         "MIT",
     ):
         assert part in card, part

@@ -36,6 +36,8 @@ THRESHOLDS = (0.015, 0.015, 0.1)
 TRANSFORMS = ("affine", "scale", "identity")
 #: Over frames. The thresholds belong to the mean.
 REDUCTIONS = ("mean", "sum")
+# Frames from which a map's axes mean something; three are fitted exactly by any keypoint.
+_ENOUGH = 20
 _SWAPPED_HINT = (
     "If they are (y, x), points[..., ::-1] turns them; an affine map hides it, a drawing does not. "
     "Test: mirror an image from left to right; x must change its sign."
@@ -133,7 +135,10 @@ def tracking_error(
         episode: Label of each frame's episode, ``(T,)``; asks for the within-episode error.
         fit_visible: bool ``(F, K)``, as ``visible``; without it every fit frame counts.
         fit_episode: Label of each fit frame's episode, ``(F,)``. With it the within-episode map
-            is fitted on the fit frames, without it on the scored ones.
+            is fitted on the fit frames, without it on the scored ones. Give it only if the object
+            moves well in those: where it hardly moves, the noise of the keypoint outweighs the
+            motion, the map shrinks towards 0, and a keypoint that follows is called one that
+            does not.
         reduction: ``"mean"`` over the frames in which the object is seen, as in the paper's code
             and for its thresholds; or ``"sum"``, as eq. (1) is printed. It applies to ``error``,
             ``within``, their baselines and ``fit_error``; R² and pixels are the same for both.
@@ -145,8 +150,8 @@ def tracking_error(
 
     Warns:
         UserWarning: If most of the truth lies far outside the image, as pixels do; or if at least
-            two objects (of one, that one) are tracked, R² of 0.8 and more, all by maps that
-            exchange the axes, as for keypoints in the order (y, x).
+            two objects (of one, that one) are tracked, R² of 0.8 and more, all by maps of 20
+            frames or more that exchange the axes, as for keypoints in the order (y, x).
     """
     check_choice(transform, TRANSFORMS, name="transform")
     check_choice(reduction, REDUCTIONS, name="reduction")
@@ -165,7 +170,8 @@ def tracking_error(
     units = [("points", scored.z, None)] if transform == "identity" else []
     warn_of_pixels(*truths, *units)
     result = _judge(scored, fit, transform)
-    if _swaps_axes(result if transform == "affine" else _judge(fit, fit, "affine")):
+    free = result if transform == "affine" else _judge(fit, fit, "affine")
+    if len(fit.z) >= _ENOUGH and _swaps_axes(free):
         got = "keypoints whose maps exchange the axes for every object that is tracked"
         expected = "the order (x, y)"
         warnings.warn(complain("points", got, expected, _SWAPPED_HINT), stacklevel=2)

@@ -12,7 +12,7 @@ from kpbook import runs
 from kpbook._files import write_atomically
 from kpbook.sweep.plan import Job
 
-_PER_OBJECT = ("error", "r2", "within", "keypoint")
+_PER_OBJECT = ("error", "r2", "keypoint")
 
 
 def write(jobs: Sequence[Job], out: Path) -> None:
@@ -33,7 +33,7 @@ def write(jobs: Sequence[Job], out: Path) -> None:
 def final_rows(record: runs.RunRecord) -> list[dict[str, Any]]:
     """One row per object: its scores at the end of the run, and the run's own numbers."""
     last = record.results[-1]
-    own = {k: v for k, v in last.items() if k.partition("/")[0] not in _PER_OBJECT}
+    own = {k: v for k, v in last.items() if k.partition("/")[2] not in objects(last)}
     shared = {"architecture": record.config["settings"]["architecture"], **own}
     return [
         {"object": name, **{part: last.get(f"{part}/{name}") for part in _PER_OBJECT}, **shared}

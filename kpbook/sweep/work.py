@@ -146,10 +146,10 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         draws: Whether the extractor can draw. ``False`` for weights of an encoder alone.
 
     Returns:
-        For each object ``error/<object>`` ([-1, 1]² units), ``r2/<object>``, ``within/<object>``
-        (the error within episodes) and ``keypoint/<object>``, and ``reconstruction_error``, the
-        mean squared error per colour value over all validation frames, at the size of the
-        reconstruction, if it draws. A number that does not exist is ``None``.
+        For each object ``error/<object>`` ([-1, 1]² units), ``r2/<object>`` and
+        ``keypoint/<object>``, and ``reconstruction_error``, the mean squared error per colour
+        value over all validation frames, at the size of the reconstruction, if it draws. A number
+        that does not exist is ``None``.
     """
     half = len(validation) // 2
     fit, score = validation[:half].flat(), validation[half:].flat()
@@ -159,12 +159,10 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         score.truth,
         fit_points=points[: len(fit.truth)],
         fit_truth=fit.truth,
-        episode=score.episode,
-        fit_episode=fit.episode,
     )
     row: dict[str, Any] = {"reconstruction_error": reconstruction} if draws else {}
     for k, name in enumerate(validation.objects):
-        for part in ("error", "r2", "within"):
+        for part in ("error", "r2"):
             value = float(getattr(result, part)[k])
             row[f"{part}/{name}"] = value if math.isfinite(value) else None
         row[f"keypoint/{name}"] = int(result.keypoint[k])

@@ -66,12 +66,7 @@ def _card_lines(
 def _score_lines(record: runs.RunRecord) -> list[str]:
     last = record.results[-1]
     names = [key.partition("/")[2] for key in last if key.startswith("error/")]
-    columns = {
-        "error/": "error",
-        "r2/": "R²",
-        "within/": "within episodes",
-        "keypoint/": "keypoint",
-    }
+    columns = {"error/": "error", "r2/": "R²", "keypoint/": "keypoint"}
     rows = [
         f"| {name} | " + " | ".join(_short(last.get(f"{key}{name}")) for key in columns) + " |"
         for name in names
