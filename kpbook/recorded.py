@@ -24,23 +24,26 @@ class Sweep:
         planned: Run -> number of seeds asked for.
         rows: Rows of ``runs.csv``: one per run, seed and object.
         tiers: Run -> tiers of its records.
+        metrics: Rows of ``metrics.csv``, which ``python -m kpbook.sweep.metrics`` writes: one per
+            run, seed and object, by every metric.
     """
 
     name: str
     planned: Mapping[str, int]
     rows: Sequence[Mapping[str, Any]]
     tiers: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def read(cls, name: str, folder: str | Path = "results") -> Sweep:
-        """Read ``folder/<name>.yml`` and, if it is there, ``folder/<name>/runs.csv``."""
+        """Read ``folder/<name>.yml`` and those tables of ``folder/<name>/`` that are there."""
         path = Path(folder) / name
-        table = path / "runs.csv"
-        rows = runs.read_csv(table) if table.is_file() else []
+        tables = (path / "runs.csv", path / "metrics.csv")
+        rows, metrics = (runs.read_csv(table) if table.is_file() else [] for table in tables)
         planned = planned_seeds(path.with_suffix(".yml"))
         found = {run: sorted(path.glob(f"{run}-s[0-9]*.json")) for run in planned}
         tiers = {r: ", ".join(sorted({runs.load(p).tier for p in ps})) for r, ps in found.items()}
-        return cls(name, planned, rows, tiers)
+        return cls(name, planned, rows, tiers, metrics)
 
     def seeds(self, run: str) -> int:
         """Number of seeds that have been recorded."""
@@ -133,3 +136,26 @@ def last_quarter(curves: Sequence[Mapping[str, Any]], run: str) -> float | None:
         errors = [key for key in end if key.startswith("error/") and end[key] is not None]
         ratios += [end[key] / before[key] for key in errors if before[key]]
     return float(np.median(ratios)) if ratios else None
+
+
+def medians(
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row per group: how many seeds it has, and the median of each column.
+
+    Args:
+        rows: As in ``metrics.csv``.
+        by: Columns whose values make a group; groups stay in the order in which they appear.
+        columns: What the median is taken of. Empty cells are left out; ``None`` if all are empty.
+    """
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in by), []).append(row)
+    table = []
+    for key, mine in groups.items():
+        line = dict(zip(by, key, strict=True)) | {"seeds": len({row["seed"] for row in mine})}
+        for column in columns:
+            known = [row[column] for row in mine if row[column] is not None]
+            line[column] = float(np.median(known)) if known else None
+        table.append(line)
+    return table

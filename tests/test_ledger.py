@@ -15,7 +15,7 @@ from kpbook import ledger, runs, sweep
 from kpbook.claims import ClaimError
 from kpbook.ledger import FIGURE, NOT_RECORDED, NOT_REPRODUCED, OURS, REPRODUCED, Entry
 from kpbook.metric import wilson
-from kpbook.recorded import Capability, Sweep, last_quarter, planned_seeds
+from kpbook.recorded import Capability, Sweep, last_quarter, medians, planned_seeds
 
 RESULTS = conftest.ROOT / "book" / "results"
 PAPER = RESULTS / "paper.yml"
@@ -234,6 +234,33 @@ def test_a_column_has_one_number_a_seed_in_the_order_of_seeds():
     assert made.seeds("net") == 3
     assert not made.complete("net")
     assert made.column("other", "within").shape == (0,)
+
+
+def test_medians_of_groups_leave_empty_cells_out():
+    cells = [("b", 0, "x", 3.0), ("b", 0, "y", None), ("b", 1, "x", 5.0), ("a", 0, "x", None)]
+    rows = [dict(zip(("run", "seed", "object", "R²"), cell, strict=True)) for cell in cells]
+    assert medians(rows, by=["run"], columns=["R²"]) == [
+        {"run": "b", "seeds": 2, "R²": 4.0},
+        {"run": "a", "seeds": 1, "R²": None},
+    ]
+    by_object = medians(rows, by=["run", "object"], columns=["R²"])
+    assert [(r["run"], r["object"], r["R²"]) for r in by_object] == [
+        ("b", "x", 4.0), ("b", "y", None), ("a", "x", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["autoencoders", "recipe"])
+def test_every_recorded_run_has_been_judged_by_every_metric(name):
+    """If this fails: python -m kpbook.sweep.metrics book/results/<name>.yml"""
+    sweep = Sweep.read(name, RESULTS)
+
+    def keys(rows):
+        return [(row["run"], row["seed"], row["object"]) for row in rows]
+
+    assert keys(sweep.metrics) == keys(sweep.rows)
+    for judged, scored in zip(sweep.metrics, sweep.rows, strict=True):
+        assert judged["error"] == pytest.approx(scored["error"], rel=1e-3)
+        assert judged["keypoint"] == scored["keypoint"]
 
 
 def test_a_run_that_nobody_asked_for_is_never_complete():
