@@ -103,6 +103,8 @@ def check_uint8(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_finite(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` if ``x`` holds a NaN or an infinity; say how many and where."""
+    if traced(x):
+        return
     values = _tensor(x)
     if math.isfinite(values.sum().item()):  # one cheap number rules both out
         return
@@ -115,7 +117,7 @@ def check_finite(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_positive(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` unless every number in ``x`` is finite and greater than 0."""
-    if type(x) in (float, int) and 0 < x < math.inf:  # the usual case, without a tensor
+    if traced(x) or (type(x) in (float, int) and 0 < x < math.inf):  # without a tensor
         return
     values = _as_numbers(x, name=name, expected="> 0", hint=hint)
     low = float(values.min()) if values.numel() else float("nan")
@@ -126,6 +128,8 @@ def check_positive(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` unless every number in ``x`` lies in [``low``, ``high``]."""
+    if traced(x):
+        return
     expected = f"values in [{_number(low)}, {_number(high)}]"
     values = _as_numbers(x, name=name, expected=expected, hint=hint)
     smallest, largest = float(values.min()), float(values.max())
@@ -133,6 +137,11 @@ def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -
         ends = _number(smallest), _number(largest)
         got = "values from {} to {}".format(*ends) if values.numel() > 1 else ends[0]
         raise ValueError(complain(name, got, expected, hint))
+
+
+def traced(x: Any) -> bool:
+    """Whether ``x`` is a tensor of a network that is being exported: it has no values to check."""
+    return isinstance(x, torch.Tensor) and torch.compiler.is_compiling()
 
 
 def check_integer(x: Any, *, name: str, minimum: int, hint: str = "") -> int:

@@ -24,6 +24,7 @@ from kpbook._checks import (
     check_shape,
     check_tensor,
     complain,
+    traced,
 )
 from kpbook.grid import Size, as_size, axis_coordinates, cell_coordinates
 
@@ -313,7 +314,7 @@ def _highest_at_zero(logits: Tensor) -> Tensor:
 
 
 def _is_finite(values: Tensor) -> bool:
-    return math.isfinite(values.sum().item())
+    return traced(values) or math.isfinite(values.sum().item())
 
 
 def _check_found(values: Tensor, hint: str) -> None:

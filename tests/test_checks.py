@@ -60,6 +60,16 @@ def test_finite_is_not_fooled_by_infinities_that_cancel_or_sums_that_overflow():
     checks.check_finite(torch.tensor([3e38, 3e38]), name="z")
 
 
+def test_a_network_that_is_traced_has_no_values_to_check(monkeypatch):
+    bad = torch.tensor([math.nan, -1.0])
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    checks.check_finite(bad, name="z")
+    checks.check_positive(bad, name="z")
+    checks.check_range(bad, 0, 1, name="z")
+    with pytest.raises(ValueError, match="NaN"):  # an array is a constant there, and is checked
+        checks.check_finite(bad.numpy(), name="z")
+
+
 def test_an_array_that_runs_backwards_is_looked_at():  # (y, x) turned by [..., ::-1]
     backwards = np.array([[1.0, 2.0], [3.0, np.nan]])[..., ::-1]
     with pytest.raises(ValueError, match=r"z: got 1 of 4 .*first at \(1, 0\)"):

@@ -380,3 +380,16 @@ GOOD = torch.zeros(2, 3, 4, 5)
 def test_bad_input_gets_one_message(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+class _ReadOut(torch.nn.Module):
+    def forward(self, logits):
+        return soft_argmax(logits, 0.5), soft_argmax(logits, separable=True)
+
+
+@pytest.mark.slow
+def test_a_network_that_calls_the_soft_argmax_can_be_exported():  # catches: a branch on values
+    logits = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(_ReadOut(), (logits,))
+    for got, expected in zip(program.module()(logits * 2), _ReadOut()(logits * 2), strict=True):
+        torch.testing.assert_close(got, expected)

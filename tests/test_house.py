@@ -339,11 +339,11 @@ assert os.getcwd().endswith("kpbook-v{version}/book"), os.getcwd()
 
 
 def floors() -> dict[str, Requirement]:
-    """What CI installs: the package, the extras world, sweep, widgets, book and dev."""
+    """What CI installs: the package, and all extras but atari and control."""
     extras = PROJECT["optional-dependencies"]
     lines = [
         *PROJECT["dependencies"],
-        *(r for e in ("world", "sweep", "widgets", "book", "dev") for r in extras[e]),
+        *(r for e in ("world", "sweep", "export", "widgets", "book", "dev") for r in extras[e]),
     ]
     return {r.name: r for r in map(Requirement, lines)}
 

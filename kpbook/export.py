@@ -1,0 +1,176 @@
+"""Extractors as ONNX files: for the browser, and for any program that has no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import kpbook
+from kpbook._checks import complain, require
+from kpbook._files import write_atomically
+from kpbook.grid import as_size
+
+#: What the file computes from ``images``, float32 ``(B, 3, H, W)`` in [0, 1].
+OUTPUTS = ("keypoints", "heatmaps", "reconstruction")
+_PURPOSE = "writing ONNX files"
+
+
+class _Whole(nn.Module):
+    """All that the contract promises, in one graph; what the parts share is computed once."""
+
+    def __init__(self, extractor: Any) -> None:
+        super().__init__()
+        self.extractor = extractor
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        extractor = self.extractor
+        return extractor(images), extractor.heatmaps(images), extractor.reconstruct(images)
+
+
+def to_onnx(extractor: Any, path: str | Path) -> Path:
+    """Write an extractor as one ONNX file.
+
+    The file takes ``images``, float32 ``(B, 3, H, W)`` in [0, 1], any B, and gives ``keypoints``
+    ``(B, N, 2)`` in image coordinates, ``heatmaps`` ``(B, N, h, w)`` and ``reconstruction``
+    ``(B, 3, h', w')``, as the extractor's own methods do. A program that asks for one of them
+    pays for that one. The values of the images are not checked there.
+
+    Its metadata hold ``kpbook`` (version), ``name``, and as JSON ``image_size`` (H, W).
+
+    Args:
+        extractor: Anything of the contract of :mod:`kpbook.extractors.base` that can draw, in
+            eval mode, on any device. It is not changed.
+        path: Of the file, which appears whole or not at all.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If onnx or onnxscript is missing, or torch is older than 2.6.
+        TypeError: If the extractor is no module, or lacks a part of the contract.
+        ValueError: If it is in training mode, or holds an operation that ONNX does not know.
+    """
+    H, W = _check(extractor)
+    onnx = require("onnx", extra="export", purpose=_PURPOSE)
+    require("onnxscript", extra="export", purpose=_PURPOSE)
+    if "external_data" not in inspect.signature(torch.onnx.export).parameters:
+        raise ImportError(complain("torch", torch.__version__, "2.6 or later for ONNX files"))
+    whole = _Whole(copy.deepcopy(extractor).cpu()).eval()
+    # Two images: the exporter would take a batch of one for "always one".
+    example = torch.rand(2, 3, H, W, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "whole.onnx"
+        _export(whole, example, file)
+        model = onnx.load(file)
+    about = {
+        "kpbook": kpbook.__version__,
+        "name": str(getattr(extractor, "name", "")),
+        "image_size": json.dumps([H, W]),
+    }
+    onnx.helper.set_model_props(model, about)
+    onnx.checker.check_model(model, full_check=True)
+    return write_atomically(path, model.SerializeToString())
+
+
+def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, float]:
+    """Compare the file with torch: the largest absolute difference of each output.
+
+    Args:
+        extractor: What was written.
+        path: Of the file.
+        images: float32 ``(B, 3, H, W)`` in [0, 1].
+
+    Returns:
+        Name of the output -> difference; keypoints in image coordinates.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If onnxruntime is missing.
+    """
+    if not Path(path).is_file():
+        hint = "kpbook.export.to_onnx(extractor, path) writes it."
+        raise FileNotFoundError(complain(str(path), "no such file", "an ONNX file", hint))
+    onnxruntime = require("onnxruntime", extra="export", purpose="running ONNX files")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    theirs = session.run(list(OUTPUTS), {"images": images.cpu().numpy()})
+    with torch.no_grad():
+        ours = _Whole(copy.deepcopy(extractor).cpu())(images.cpu())
+    return {
+        name: float(np.abs(a - b.numpy()).max())
+        for name, a, b in zip(OUTPUTS, theirs, ours, strict=True)
+    }
+
+
+def _check(extractor: Any) -> tuple[int, int]:
+    size: Any = getattr(extractor, "image_size", None)
+    if not isinstance(extractor, nn.Module):
+        got = type(extractor).__name__
+        raise TypeError(complain("extractor", got, "a torch module of the extractor's contract"))
+    lacking = [
+        name for name in ("heatmaps", "reconstruct", "image_size") if not hasattr(extractor, name)
+    ]
+    if lacking:
+        hint = "kpbook.extractors.base says what each part is."
+        raise TypeError(complain("extractor", f"none of {lacking}", "the whole contract", hint))
+    if extractor.training:
+        hint = "Batch normalisation would freeze what stands in one batch: call .eval()."
+        raise ValueError(complain("extractor", "training mode", "eval mode", hint))
+    return as_size(size, name="image_size")
+
+
+def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
+    said = io.StringIO()  # the exporter prints its progress, and its own deprecations
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings(), _no_log():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                whole,
+                (example,),
+                file,
+                input_names=["images"],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("B")},),
+                external_data=False,  # else the weights go to a second file
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        hint = (
+            "Usual causes: a Python branch on a tensor's value (call kpbook's unchecked cores, or "
+            "check before), or NumPy in forward. The exporter says: " + _first_cause(error)
+        )
+        expected = "operations that ONNX knows"
+        raise ValueError(
+            complain("extractor", "one that cannot be traced", expected, hint)
+        ) from error
+
+
+@contextlib.contextmanager
+def _no_log() -> Iterator[None]:
+    """Leave out what the exporter logs: torchvision's operations, which nobody asked for."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,130 @@
+"""ONNX files say what torch says, for every shipped network and for one that nobody has seen."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from toy_extractor import SIZE, Toy, discs
+
+import kpbook
+from kpbook import export, zoo
+from kpbook.episodes import Episodes
+from kpbook.images import to_float
+
+TOLERANCE = 1e-4  # image coordinates; what the live figures promise
+
+
+def images_of(extractor, count=3):
+    return to_float(Episodes.sample().flat().images[:: 6000 // count][:count])
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    episodes = discs(4)
+    network = Toy(keypoints=3)
+    with torch.no_grad():
+        network.train()(to_float(episodes.flat().images))  # statistics that are not 0 and 1
+    network.eval()
+    path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
+    assert export.to_onnx(network, path) == path
+    return network, path, to_float(episodes.flat().images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_shipped_network_is_the_same_in_onnxruntime(name, tmp_path):
+    extractor = kpbook.load(name)
+    path = export.to_onnx(extractor, tmp_path / f"{name}.onnx")
+    off = export.difference(extractor, path, images_of(extractor))
+    assert list(off) == list(export.OUTPUTS)
+    assert max(off.values()) < TOLERANCE, off
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_network_of_the_contract_is_the_same_for_any_number_of_images(toy, count):
+    network, path, images = toy
+    assert max(export.difference(network, path, images[:count]).values()) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_another_network_is_noticed(toy):  # the comparison can fail
+    _, path, images = toy
+    other = Toy(keypoints=3).eval()
+    for w in other.parameters():
+        nn.init.normal_(w, generator=torch.Generator().manual_seed(5))
+    assert export.difference(other, path, images[:2])["keypoints"] > 10 * TOLERANCE
+
+
+@pytest.mark.slow
+def test_what_is_shared_is_computed_once(toy):  # catches: the encoder three times in the graph
+    import onnx
+
+    network, path, _ = toy
+    graph = onnx.load(path).graph
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    assert sum(node.op_type == "Conv" for node in graph.node) <= convolutions
+    assert [value.name for value in graph.output] == list(export.OUTPUTS)
+    assert [value.name for value in graph.input] == ["images"]
+
+
+@pytest.mark.slow
+def test_the_file_says_what_it_is_and_holds_its_weights(toy):
+    import onnx
+
+    _, path, _ = toy
+    model = onnx.load(path, load_external_data=False)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert about["kpbook"] == kpbook.__version__
+    assert json.loads(about["image_size"]) == list(SIZE)
+    assert [p.name for p in path.parent.iterdir()] == ["toy.onnx"]
+
+
+@pytest.mark.slow
+def test_the_extractor_is_left_as_it_was(tmp_path):
+    network = Toy(keypoints=2).eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    export.to_onnx(network, tmp_path / "a.onnx")
+    assert not network.training
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+
+
+class Branching(Toy):
+    def forward(self, images):
+        return super().forward(images) if images.mean().item() > 0.5 else super().forward(-images)
+
+
+@pytest.mark.slow
+def test_a_branch_on_values_is_refused_in_words_and_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"extractor: got one that cannot be traced.*branch"):
+        export.to_onnx(Branching().eval(), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("extractor", "error", "message"),
+    [
+        (lambda images: images, TypeError, "extractor: got function, expected a torch module"),
+        (nn.Conv2d(3, 1, 1), TypeError, r"none of \['heatmaps', 'reconstruct', 'image_size'\]"),
+        (Toy().train(), ValueError, r"training mode, expected eval mode.*\.eval\(\)"),
+    ],
+)
+def test_what_cannot_be_written_is_said(tmp_path, extractor, error, message):
+    with pytest.raises(error, match=message):
+        export.to_onnx(extractor, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx: got no such file.*to_onnx"):
+        export.difference(Toy().eval(), tmp_path / "none.onnx", torch.zeros(1, 3, *SIZE))
+
+
+def test_a_missing_package_is_said(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"onnx.*writing ONNX files.*kpbook\[export\]"):
+        export.to_onnx(Toy().eval(), tmp_path / "a.onnx")
