@@ -384,7 +384,7 @@ def test_bad_input_gets_one_message(call, error, message):
 
 class _ReadOut(torch.nn.Module):
     def forward(self, logits):
-        return soft_argmax(logits, 0.5), soft_argmax(logits, separable=True)
+        return hm.soft_argmax(logits, 0.5), hm.soft_argmax(logits, separable=True)
 
 
 @pytest.mark.slow
