@@ -8,6 +8,7 @@ from scipy.stats import trim_mean
 
 from kpbook import metric
 from kpbook.episodes import Episodes
+from kpbook.judge import judge
 from kpbook.metric import THRESHOLDS, regression_error, tracking_capability, tracking_error
 
 CHAPTER = "04_tracking_metric"
@@ -18,7 +19,8 @@ MODULES = {
     "tracking_error": tracking_error,
 }
 TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
-_flat = Episodes.sample()[:60].flat()
+HELD_OUT = Episodes.sample()[:60]
+_flat = HELD_OUT.flat()
 CHECKS = notebooks.namespace(
     CHAPTER,
     "taught",
@@ -28,7 +30,9 @@ CHECKS = notebooks.namespace(
     truth=_flat.truth,
     first=_flat.episode < 30,
     second=_flat.episode >= 30,
-    OBJECTS=("cube", "target", "end_effector"),
+    OBJECTS=HELD_OUT.objects,
+    held_out=HELD_OUT,
+    judge=judge,
 )
 SOLUTIONS = notebooks.solutions(CHAPTER)
 
@@ -162,6 +166,10 @@ def diagonal(z, y):
         (diagonal, "each axis fitted alone"),
         (lambda z, y: (np.eye(3), np.zeros(2)), "A has shape (3, 3)"),
         (lambda z, y: (np.ones((2, 2)), np.zeros(2)), "A is [[1.0, 1.0], [1.0, 1.0]], expected"),
+        (
+            lambda z, y: (0.96 * of_least_squares(z, y)[0], of_least_squares(z, y)[1]),
+            "A is [[0.4",
+        ),
     ],
 )
 def test_wrong_maps_are_told_apart(wrong, message):
@@ -179,6 +187,8 @@ def test_wrong_maps_are_told_apart(wrong, message):
         (lambda mu, y: 1 - mu / y.var(0, ddof=1).sum(), "divided by T - 1"),
         (lambda mu, y: 1 - mu / y.var(0), "an array of shape (2,)"),
         (lambda mu, y: 0.71, "got 0.710, expected 0.800"),
+        (lambda mu, y: 0.8, "right for one threshold only"),
+        (lambda mu, y: 1 - mu / 0.05, "right for one trajectory only"),
     ],
 )
 def test_wrong_needs_are_told_apart(wrong, message):
@@ -188,7 +198,7 @@ def test_wrong_needs_are_told_apart(wrong, message):
 def follows_with(z, y, episode, centre_z=True, centre_y=True, still=np.nan):
     a = TAUGHT["centred"](z, episode) if centre_z else z - z.mean(0)
     b = TAUGHT["centred"](y, episode) if centre_y else y - y.mean(0)
-    if np.square(b).sum() < 1e-12 * len(b):
+    if np.square(b).sum() == 0:
         return still
     linear, *_ = np.linalg.lstsq(a, b, rcond=None)
     return 1 - np.square(b - a @ linear).sum() / np.square(b).sum()
@@ -197,10 +207,10 @@ def follows_with(z, y, episode, centre_z=True, centre_y=True, still=np.nan):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"centre_z": False, "centre_y": False}, "stands still in each episode: 0."),
+        ({"centre_z": False, "centre_y": False}, "stands still in each episode: "),
         ({"centre_y": False}, "follows through an affine map: 0."),
         ({"centre_z": False}, "follows through an affine map: 0."),
-        ({"still": 1.0}, "an object that never moves: 1.00, expected NaN"),
+        ({"still": 1.0}, "an object that never moves: 1.000, expected NaN"),
     ],
 )
 def test_wrong_following_is_told_apart(options, message):
@@ -215,6 +225,17 @@ def test_following_without_a_map_is_noticed():
     assert "through an affine map" in CHECKS["check_follows"](plain)
 
 
+def test_a_mean_of_the_episodes_shares_is_noticed():
+    def mean_of_shares(z, y, episode):
+        each = [
+            follows_with(z[episode == e], y[episode == e], episode[episode == e])
+            for e in set(episode.tolist())
+        ]
+        return np.mean(each)
+
+    assert "a noisy keypoint: " in CHECKS["check_follows"](mean_of_shares)
+
+
 def apart(points, truth):
     return np.linalg.norm(points[:, None] - truth[None], axis=-1)
 
@@ -226,7 +247,7 @@ def each_to_its_nearest(points, truth, radius):
 
 def greedy(points, truth, radius):
     d, pairs = apart(points, truth), 0
-    while d.size and d.min() <= radius + 1e-12:
+    while d.size and d.min() <= radius:
         n, k = np.unravel_index(d.argmin(), d.shape)
         d = np.delete(np.delete(d, n, 0), k, 1)
         pairs += 1
@@ -240,15 +261,33 @@ def without_a_radius(points, truth, radius):
 
 def cheapest_first(points, truth, radius):
     d = apart(points, truth)
-    pairs = (d[linear_sum_assignment(d)] <= radius + 1e-12).sum()
+    pairs = (d[linear_sum_assignment(d)] <= radius).sum()
     return pairs / len(points), pairs / len(truth)
+
+
+def with_far_cost(points, truth, radius, far):
+    d = apart(points, truth)
+    cost = np.where(d <= radius, d, far)
+    pairs = (d <= radius)[linear_sum_assignment(cost)].sum()
+    return pairs / len(points), pairs / len(truth)
+
+
+def cheap_far_pairs(points, truth, radius):
+    return with_far_cost(points, truth, radius, 2 * radius)
+
+
+def infinite_far_pairs(points, truth, radius):
+    return with_far_cost(points, truth, radius, np.inf)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (each_to_its_nearest, "one point near two objects"),
-        (greedy, "the nearest pair first leaves an object alone"),
+        (greedy, "the smallest total distance has one pair fewer: precision 0.50"),
+        (cheapest_first, "the smallest total distance has one pair fewer: precision 0.50"),
+        (cheap_far_pairs, "a chain: three pairs at the radius"),
+        (infinite_far_pairs, "need a large cost, not an infinite one"),
         (without_a_radius, "a far object has no match"),
         (lambda *a: solution("precision_and_recall")(*a)[::-1], "have changed places"),
         (lambda p, t, r: solution("precision_and_recall")(p, t, 0.99 * r), "at the radius counts"),
@@ -259,17 +298,32 @@ def test_wrong_pairs_are_told_apart(wrong, message):
     assert message in CHECKS["check_precision_and_recall"](wrong)
 
 
+def hidden(y, scale=0.1, seed=0):
+    noise = np.random.default_rng(seed).uniform(-0.6, 0.6, y.shape)
+    return np.concatenate([noise, noise + scale * y], axis=1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda y: y, "one keypoint alone reaches R² 1.00"),
-        (lambda y: np.zeros_like(y), "together they reach R²"),
-        (lambda y: y[:, :, 0], "shape (1200, 3), expected (1200, N, 2)"),
-        (lambda y: np.repeat(y, 3, axis=1), "9 keypoints, at most 6"),
-        (lambda y: y[..., ::-1], "one keypoint alone reaches"),
-        (lambda y: y + np.random.default_rng(0).normal(size=y.shape), "together they reach R²"),
+        (lambda y: (0.3 * y, "R²"), "one keypoint alone reaches R² 1.00"),
+        (lambda y: (np.zeros_like(y), "R²"), "together they reach R²"),
+        (lambda y: (y[:, :, 0], "R²"), "shape (1200, 3), expected (1200, N, 2)"),
+        (lambda y: (np.repeat(y, 3, axis=1), "R²"), "9 keypoints, at most 6"),
+        (lambda y: (10 * hidden(y), "R²"), "a keypoint stays in [-1, 1]"),
+        (lambda y: (np.full(y.shape, np.nan), "R²"), "coordinates up to nan"),
+        (lambda y: (hidden(y)[:, :3], "R²"), "together they reach R²"),
+        (lambda y: (hidden(y), "R², all keypoints"), "it has been fooled, too"),
+        (lambda y: (hidden(y), "loss"), "'loss' is no column with a number; there are R²"),
+        (lambda y: (hidden(y), "tracked"), "'tracked' is no column with a number"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:points. got keypoints whose maps exchange")
 def test_what_fools_nobody_is_noticed(wrong, message):
     assert message in CHECKS["check_fool"](wrong)
+
+
+@pytest.mark.parametrize(
+    "column", ["R²", "R² within episodes", "PCK", "recall over 1", "recall over 20"]
+)
+def test_every_other_column_tells_on_the_solution(column):
+    assert CHECKS["check_fool"](lambda y: (hidden(y), column)) == "correct"
