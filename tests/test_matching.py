@@ -66,14 +66,32 @@ def test_regression_is_scored_on_frames_that_were_not_fitted(intercept):
     np.testing.assert_allclose(result.r2, 1 - result.error / away, rtol=1e-12)
 
 
-def test_r2_is_the_tracking_errors():
-    """Both judge the same fit where there is one keypoint."""
+@pytest.mark.parametrize("fitted", ["everywhere", "on a line", "still", "along x", "twice"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_keypoint_is_judged_as_by_the_tracking_error(fitted, dtype):
+    """Both fit the same map, also where it is singular and the smallest has to be chosen."""
     fit, (points, truth) = scene(keypoints=1, seed=1), scene(frames=40, keypoints=1, seed=2)
     visible = np.random.default_rng(1).random((40, K)) < 0.6
-    ours = matching.regression_error(points, truth, *fit, visible=visible)
-    theirs = tracking.tracking_error(points, truth, *fit, visible=visible)
+    fit_visible = np.ones((T, K), dtype=bool)
+    if fitted == "on a line":
+        fit[0][..., 1] = 0.1 - 5 * fit[0][..., 0]
+    elif fitted == "still":
+        fit[0][:] = [0.3, -0.7]
+    elif fitted == "along x":
+        fit[0][..., 1] = 0.3
+    elif fitted == "twice":
+        fit_visible[:, 1], fit_visible[[5, 9], 1] = False, True
+    fit = fit[0].astype(dtype), fit[1]
+    masks = {"visible": visible, "fit_visible": fit_visible}
+    ours = matching.regression_error(points, truth, *fit, **masks)
+    theirs = tracking.tracking_error(points, truth, *fit, **masks)
     for name in ("error", "r2", "baseline", "seen"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12)
+        np.testing.assert_allclose(
+            getattr(ours, name),
+            getattr(theirs, name),
+            rtol=1e-12 if dtype == np.float64 else 1e-6,
+            atol=1e-12,
+        )
 
 
 def test_regression_knows_what_no_single_keypoint_does():

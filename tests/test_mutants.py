@@ -164,6 +164,11 @@ MUTANTS = {
         "_COLLINEAR = 1e-6",
         "_COLLINEAR = 1e-14",
     ),
+    "the smallest map of columns of length 1": (
+        "metric._maps",
+        "np.outer(direction, along[0]) / (direction @ direction)",
+        "np.outer(vt[0] * unit, along[0])",
+    ),
     "negative errors of perfect keypoints": ("metric._maps", ".clip(min=0)", ""),
     "the other interquartile mean": (
         "metric.statistics",

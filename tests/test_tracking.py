@@ -307,12 +307,48 @@ def test_a_keypoint_that_moves_along_a_line_has_the_error_of_one_coordinate(slop
             assert error[n, k] == pytest.approx(expected, rel=digits)
 
 
-def test_a_line_has_the_map_of_the_pseudo_inverse():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal(T)
-    points = np.stack([x, x], axis=-1)[:, None]
-    result = tracking.tracking_error(points, 0.4 * points)
-    np.testing.assert_allclose(result.linear[0], np.full((2, 2), 0.2), rtol=1e-12)
+def smallest_map(z, y, label=None):
+    """Oracle: A (2, 2), means of z and y; NumPy's pseudo-inverse of the centred columns."""
+    z, y, means = z.copy(), y.copy(), (z.mean(axis=0), y.mean(axis=0))
+    for e in np.unique(label := np.zeros(len(z)) if label is None else label):
+        z[label == e] -= z[label == e].mean(axis=0)
+        y[label == e] -= y[label == e].mean(axis=0)
+    return (np.linalg.pinv(z, rcond=1e-10) @ y).T, *means
+
+
+@pytest.mark.parametrize("slope", [1.0, 5.0, -0.2, 1e5])
+@pytest.mark.parametrize(("dtype", "digits"), [(np.float32, 1e-5), (np.float64, 1e-9)])
+def test_a_line_has_the_smallest_map_in_the_given_units(slope, dtype, digits):
+    # Catches: the smallest map of columns of length 1. Frames off the line tell them apart.
+    (points, truth), (fit_points, fit_truth) = scene(), scene(frames=40, seed=1)
+    fit_points[..., 1] = slope * fit_points[..., 0] + 0.3
+    label, fit_label = np.arange(T) // 20, np.arange(40) // 8
+    result = tracking.tracking_error(
+        points, truth, fit_points.astype(dtype), fit_truth, episode=label, fit_episode=fit_label
+    )
+    for k, n in enumerate(result.keypoint):
+        z, y, new = fit_points[:, n], fit_truth[:, k], points[:, n]
+        A, z_mean, y_mean = smallest_map(z, y)
+        gap = (new - z_mean) @ A.T + y_mean - truth[:, k]
+        assert result.error[k] == pytest.approx((gap**2).sum(axis=-1).mean(), rel=digits)
+        tolerance = digits * np.abs(A).max()
+        np.testing.assert_allclose(result.linear[k], A, rtol=0, atol=tolerance)
+        A, *_ = smallest_map(z, y, fit_label)
+        gap = new @ A.T - truth[:, k]
+        for e in np.unique(label):
+            gap[label == e] -= gap[label == e].mean(axis=0)
+        assert result.within[k] == pytest.approx((gap**2).sum(axis=-1).mean(), rel=digits)
+
+
+def test_two_frames_that_a_mask_leaves_are_fitted_by_the_smallest_map():
+    points, truth = scene(keypoints=1, objects=0)[0], scene()[1]
+    fit_visible = np.zeros((T, K), dtype=bool)
+    fit_visible[[3, 20], 0] = fit_visible[[8, 41], 2] = fit_visible[:, 1] = True
+    result = tracking.tracking_error(points, truth, points, truth, fit_visible=fit_visible)
+    for k, (a, b) in {0: (3, 20), 2: (8, 41)}.items():
+        dz, dy = points[b, 0] - points[a, 0], truth[b, k] - truth[a, k]
+        np.testing.assert_allclose(result.linear[k], np.outer(dy, dz) / (dz @ dz), rtol=1e-12)
+        np.testing.assert_allclose(result.fit_error[:, k], 0, atol=1e-28)
 
 
 @pytest.mark.parametrize("width", [1e-4, 1e-6])

@@ -10,8 +10,8 @@ import numpy as np
 # Motion below so many roundings of a coordinate's own size is none. Relative to its size and to
 # the dtype that it came in: a fixed length would call small motions still.
 _ROUNDINGS = 16
-# Below this 1 - r**2 the normal equations lose more than nine digits; the pseudo-inverse of the
-# keypoint's own columns does not.
+# Below this 1 - r**2 the normal equations lose more than nine digits; the singular values of the
+# keypoint's own columns do not.
 _COLLINEAR = 1e-6
 # Keypoints times frames that are centred at a time: 1 MB. A copy of all of them costs more time
 # than the fit.
@@ -66,6 +66,7 @@ def fit_linear(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit A from the keypoints ``z[rows]`` to objects ``(T, K, 2)`` of mean 0.
 
+    Of all A that fit equally well it is the one of the smallest norm, in the units of ``z``.
     ``size`` is the mean square of each coordinate before its mean was taken away, ``(N, 2)``, if
     ``z`` comes without it: rounding is a share of that.
 
@@ -79,7 +80,7 @@ def fit_linear(
         A = np.broadcast_to(np.eye(2), yz.shape)
         return A, mean, 2 * np.trace(yz, axis1=2, axis2=3) - zz.sum(axis=-1)[:, None]
     # Columns of length 1, so that no choice of units looks singular. A still column becomes 0,
-    # and so do its coefficients: what the pseudo-inverse gives.
+    # and so do its coefficients: the smallest.
     noise = rounding(mean**2 + zz / len(y) if size is None else size, eps)
     moves = zz > len(y) * noise**2
     unit = np.where(moves, 1 / np.sqrt(np.where(moves, zz, 1)), 0)
@@ -92,11 +93,12 @@ def fit_linear(
     adjugate = np.stack([np.ones_like(r), -r, -r, np.ones_like(r)], axis=-1).reshape(-1, 1, 2, 2)
     A = yu @ (adjugate / np.where(singular, 1, 1 - r**2)[:, None, None, None])
     explained = (A * yu).sum(axis=(2, 3))
+    A *= unit[:, None, None]
     for n in np.flatnonzero(singular):
-        u = about_mean(z[rows, n])[0] * unit[n]
+        x = about_mean(z[rows, n])[0]
         cutoff = 2 * (noise[n] * unit[n]).max() * np.sqrt(len(y))
-        A[n], explained[n] = _by_pseudo_inverse(u, y, cutoff)
-    return A * unit[:, None, None], mean, explained
+        A[n], explained[n] = _along_a_line(x, unit[n], y, cutoff)
+    return A, mean, explained
 
 
 def _moments(z: np.ndarray, y: np.ndarray, rows: Rows) -> list[np.ndarray]:
@@ -112,14 +114,22 @@ def _moments(z: np.ndarray, y: np.ndarray, rows: Rows) -> list[np.ndarray]:
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _by_pseudo_inverse(
-    u: np.ndarray, y: np.ndarray, cutoff: float
+def _along_a_line(
+    x: np.ndarray, unit: np.ndarray, y: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and what they explain, for one keypoint ``(T, 2)`` that moves along a line."""
+    """Coefficients and what they explain, for a keypoint ``(T, 2)`` that hardly leaves a line.
+
+    Whether it leaves it is asked of columns of length 1, the smallest solution in those of ``x``.
+    """
+    u, s, vt = np.linalg.svd(x * unit, full_matrices=False)
     flat = y.reshape(len(y), -1)
-    inverse = np.linalg.pinv(u, rcond=max(cutoff, len(u) * np.finfo(np.float64).eps))
-    coefficients = inverse @ flat  # (in, K * out)
-    rest = np.square(flat - u @ coefficients).reshape(y.shape).sum(axis=(0, 2))
+    along = u.T @ flat / s[:, None]
+    if s[1] > s[0] * max(cutoff, len(x) * np.finfo(np.float64).eps):
+        coefficients = unit[:, None] * (vt.T @ along)  # (in, K * out)
+    else:  # x is s[0] * u[:, 0] times this direction: y follows along it, and not across
+        direction = vt[0] / unit
+        coefficients = np.outer(direction, along[0]) / (direction @ direction)
+    rest = np.square(flat - x @ coefficients).reshape(y.shape).sum(axis=(0, 2))
     return coefficients.T.reshape(-1, 2, 2), np.square(y).sum(axis=(0, 2)) - rest
 
 

@@ -12,7 +12,8 @@ and their thresholds, belong to the mean. Beyond the paper: the map is fitted, a
 chosen, on frames of its own; hidden frames are left out; R² and the within-episode error stand
 beside the error.
 
-All pairs are solved at once by centred 2x2 normal equations in float64.
+All pairs are solved at once by centred 2x2 normal equations in float64; a keypoint that moves along
+a line by the pseudo-inverse.
 """
 
 from __future__ import annotations
@@ -120,8 +121,10 @@ def tracking_error(
     Without ``fit_points`` the maps are fitted on the frames that they are scored on, as the
     paper's code does. Give other episodes there to judge a map on frames that it has not seen.
 
-    A singular fit has the pseudo-inverse's answer: a keypoint that never moves predicts the
-    object's mean; and three frames, or fewer, are always fitted exactly by an affine map.
+    Where many maps fit equally well, A is the one of the smallest norm, in the keypoints' own
+    units; the shift does not count. So a keypoint that never moves predicts the object's mean, and
+    one that moves along a line says nothing across it. Three frames, or fewer, are always fitted
+    exactly by an affine map.
 
     Args:
         points: Keypoints, ``(T, N, 2)``, order (x, y); array or tensor.
