@@ -358,7 +358,8 @@ BAD = {
     "NaN in the middle": (lambda: statistics.iqm(HOLE), "scores: got 3 of 72 values NaN"),
     "infinite": (lambda: statistics.iqm([0, 1, np.inf]), "scores: got 1 of 3 values NaN or infin"),
     "nothing": (lambda: statistics.iqm([]), "scores: .* with no empty axis"),
-    "no such axis": (lambda: statistics.iqm(SCORES, axis=2), "axis 2 is out of bounds"),
+    "no such axis": (lambda: statistics.iqm(SCORES, axis=2), "axis: got 2, expected less than 2"),
+    "no axis there": (lambda: statistics.iqm(SCORES, axis=-3), "axis: got -3, expected at least"),
     "two numbers": (
         lambda: statistics.mean_between_quartiles([0, 1]),
         "scores: got 2, expected at least 3 numbers. Of two different numbers",
@@ -406,6 +407,8 @@ def test_bad_input_gets_one_message(call, message):
     [
         (lambda: statistics.iqm("0.5"), "scores: got '0.5', expected numbers"),
         (lambda: statistics.iqm([[1, 2], [3]]), "scores: got a list that holds no array"),
+        (lambda: statistics.iqm(SCORES, axis=(0, 1)), r"axis: got \(0, 1\), .*One axis of the sc"),
+        (lambda: statistics.mean_between_quartiles(SCORES, axis=0.0), "axis: got 0.0, expected a"),
         (lambda: statistics.wilson(0.5, 6), "hits: got 0.5, expected a whole number.*not a share"),
         (lambda: statistics.wilson(3, 6.0), "trials: got 6.0, expected a whole number"),
         (lambda: statistics.wilson(True, 6), "hits: got True, expected a whole number"),

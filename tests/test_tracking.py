@@ -93,7 +93,9 @@ def test_sums_over_the_frames_of_each_object_as_the_paper_prints():  # catches: 
 def test_keypoints_in_the_order_y_x_are_noticed(transform):
     truth = np.random.default_rng(0).uniform(-0.8, 0.8, (T, K, 2))
     points = np.concatenate([truth[:, ::-1], np.zeros((T, 1, 2))], axis=1) * 0.9
-    with pytest.warns(UserWarning, match=r"points: .*exchange the axes.*\(x, y\).*mirror an image"):
+    with pytest.warns(
+        UserWarning, match=r"points: .*exchange the axes.*turned by 90.*mirror an image"
+    ):
         tracking.tracking_error(points[..., ::-1], truth, transform=transform)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -230,7 +232,7 @@ def test_what_was_given_is_left_alone():
 # -- invariances -------------------------------------------------------------------------------
 
 entries = st.floats(-2, 2)
-units = st.integers(-9, 6).map(lambda e: 10.0**e)
+units = st.integers(-90, 90).map(lambda e: 10.0**e)
 
 
 @given(a=entries, b=entries, shift=st.tuples(entries, entries), unit=st.tuples(units, units))
@@ -621,6 +623,8 @@ def test_a_threshold_is_still_tracked_and_nan_is_not():
 
 def test_the_papers_thresholds_are_in_the_order_of_the_objects():
     assert tracking.THRESHOLDS == (0.015, 0.015, 0.1)  # cube, target, end effector
+    names = {"cube": 0.015, "second_cube": 0.015, "target": 0.015, "end_effector": 0.1}
+    assert names == tracking.THRESHOLD_OF
 
 
 # -- bad input ---------------------------------------------------------------------------------
@@ -646,6 +650,12 @@ BAD = {
         "Leave hidden frames out with visible, not with NaN",
     ),
     "infinite": ((POINTS + np.inf, TRUTH), {}, "points: got 600 of 600 values NaN or infinite"),
+    "no squares": ((POINTS * 1e200, TRUTH), {}, r"points: got .*e\+199, expected numbers up to 1e"),
+    "no squares in the fit": (
+        (POINTS, TRUTH, POINTS, -1e101 * TRUTH),
+        {},
+        r"fit_truth: got .*e\+100, expected numbers up to 1e\+100. Their squares are summed",
+    ),
     "transform": ((POINTS, TRUTH), {"transform": "afine"}, "Did you mean 'affine'"),
     "half a fit": ((POINTS, TRUTH, POINTS), {}, "fit_truth: got None, expected both fit_points"),
     "other half": (
@@ -776,7 +786,12 @@ def test_memory_grows_no_faster_than_the_frames():  # catches: residuals of ever
 
 @pytest.mark.slow
 def test_all_pairs_at_once_beat_the_double_loop():
-    """Ten times on a quiet machine; half of that is asked for here, as cores are shared."""
+    """Ten times on a quiet machine, which the book records and claims.
+
+    Half of that is asked for here: beside other processes both slow down, but ours, a millisecond
+    that wants the caches to itself, by up to a half more. The two take turns, and the fastest of
+    each counts.
+    """
     points, truth = scene(2_000, keypoints=32)
 
     def loop():
@@ -791,5 +806,8 @@ def test_all_pairs_at_once_beat_the_double_loop():
         call()
         return time.perf_counter() - start
 
-    ours = min(seconds(lambda: tracking.tracking_error(points, truth)) for _ in range(40))
-    assert min(seconds(loop) for _ in range(10)) > 5 * ours
+    ours, loops = [], []
+    for _ in range(12):
+        loops.append(seconds(loop))
+        ours += [seconds(lambda: tracking.tracking_error(points, truth)) for _ in range(5)]
+    assert min(loops) > 5 * min(ours)

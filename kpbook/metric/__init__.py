@@ -14,6 +14,7 @@ from kpbook.metric.statistics import (
     wilson,
 )
 from kpbook.metric.tracking import (
+    THRESHOLD_OF,
     THRESHOLDS,
     TrackingResult,
     tracking_capability,
@@ -22,6 +23,7 @@ from kpbook.metric.tracking import (
 
 __all__ = [
     "THRESHOLDS",
+    "THRESHOLD_OF",
     "PrecisionRecall",
     "RegressionResult",
     "TrackingResult",

@@ -14,6 +14,8 @@ from kpbook._checks import check_finite, check_shape, complain
 #: Positions beyond this in more than half of the points are not in image coordinates. An object
 #: that leaves the image reaches about 3 for a few frames; pixels lie beyond 4 nearly everywhere.
 FAR = 4.0
+# Squares of larger numbers, summed over frames, do not fit into float64.
+_LARGEST = 1e100
 
 
 class Frames(NamedTuple):
@@ -114,7 +116,16 @@ def as_points(x: Any, pattern: str, *, name: str, hint: str) -> np.ndarray:
         x = as_float64(x, name=name, expected=expected, hint=hint)
     check_shape(x, pattern, name=name, hint=hint)
     values: np.ndarray = np.ascontiguousarray(x)  # torch looks for NaN; it takes no mirrored axis
-    check_finite(values, name=name, hint="Leave hidden frames out with visible, not with NaN.")
+    with np.errstate(all="ignore"):
+        small = np.vdot(values, values) < _LARGEST**2  # one quick number rules all of it out
+    if not small:
+        check_finite(values, name=name, hint="Leave hidden frames out with visible, not with NaN.")
+        largest = float(np.abs(values).max())
+        if largest > _LARGEST:
+            expected = f"numbers up to {_LARGEST:g}"
+            raise ValueError(
+                complain(name, f"{largest:.3g}", expected, "Their squares are summed.")
+            )
     return values
 
 

@@ -40,8 +40,8 @@ def iqm(scores: Any, axis: int | None = None) -> float | np.ndarray:
         axis: Axis to average over; all numbers together without it.
 
     Raises:
-        TypeError: If ``scores`` does not hold numbers.
-        ValueError: If there are none, or one is NaN or infinite.
+        TypeError: If ``scores`` does not hold numbers, or ``axis`` is no whole number.
+        ValueError: If there are none, one is NaN or infinite, or there is no such axis.
     """
     x = _along_last(scores, axis)
     n = x.shape[-1]
@@ -67,8 +67,8 @@ def mean_between_quartiles(scores: Any, axis: int | None = None) -> float | np.n
         axis: Axis to average over; all numbers together without it.
 
     Raises:
-        TypeError: If ``scores`` does not hold numbers.
-        ValueError: If there are fewer than three, or one is NaN or infinite.
+        TypeError: If ``scores`` does not hold numbers, or ``axis`` is no whole number.
+        ValueError: If there are fewer than three, one is NaN or infinite, or there is no such axis.
 
     Example:
         >>> iqm([0, 1, 2, 3, 5, 20])  # of 1, 2, 3, 5
@@ -179,7 +179,12 @@ def _numbers(scores: Any) -> np.ndarray:
 def _along_last(scores: Any, axis: int | None) -> np.ndarray:
     """Checked numbers with the axis to average over last."""
     x = _numbers(scores)
-    return x.ravel() if axis is None else np.moveaxis(x, axis, -1)
+    if axis is None:
+        return x.ravel()
+    hint = f"One axis of the scores' {x.ndim}; without it all numbers are pooled."
+    if check_integer(axis, name="axis", minimum=-x.ndim, hint=hint) >= x.ndim:
+        raise ValueError(complain("axis", axis, f"less than {x.ndim}", hint))
+    return np.moveaxis(x, axis, -1)
 
 
 def _of_each(statistic: Callable[..., Any], samples: np.ndarray) -> np.ndarray:
