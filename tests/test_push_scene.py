@@ -1,0 +1,164 @@
+"""The scene that a page draws is the simulator's: same pixels at the same poses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_dilation
+from test_widgets import WIDGETS, node
+
+from kpbook.world import PushWorld
+from kpbook.world.poses import Poses
+
+MODULE = json.dumps((WIDGETS / "push_scene.mjs").as_uri())
+COLOURS = {"cube": [0.1, 0.9, 0.1], "target": [0.1, 0.1, 0.9]}
+DRAW = f"""
+import {{ drawBoxes }} from {MODULE};
+import {{ readFileSync }} from "node:fs";
+const data = JSON.parse(readFileSync(0, "utf8"));
+const answer = data.cases.map(({{ frame, depth, boxes }}) => {{
+  const rgb = Uint8ClampedArray.from(frame);
+  const z = Float64Array.from(depth, (d) => d ?? Infinity);
+  const mask = drawBoxes(rgb, z, data.H, data.W, data.camera, boxes, data.light ?? undefined);
+  return {{ rgb: [...rgb], mask: [...mask] }};
+}});
+console.log(JSON.stringify(answer));
+"""
+
+
+def camera_of(poses: Poses) -> dict:
+    M, X_CW = poses.camera.intrinsics, np.linalg.inv(poses.camera.X_WC)
+    numbers = {"fx": M[0, 0], "fy": M[1, 1], "cx": M[0, 2], "cy": M[1, 2]}
+    return {**numbers, "R": X_CW[:3, :3].ravel().tolist(), "t": X_CW[:3, 3].tolist()}
+
+
+def boxes_at(cube, yaw, target) -> list[dict]:
+    return [
+        {"colour": COLOURS["cube"], "centre": [*cube, 0.02], "half": [0.02] * 3, "yaw": yaw},
+        {
+            "colour": COLOURS["target"],
+            "centre": [*target, 0],
+            "half": [0.02, 0.02, 0.0002],
+            "yaw": 0,
+        },
+    ]
+
+
+def drawn(poses: Poses, cases: list[tuple[int, list[dict]]], **more) -> list[tuple]:
+    """Pictures ``(H, W, 3)`` and masks ``(H, W)`` of boxes over poses, by the page's own code."""
+    H, W = poses.frames.shape[1:3]
+    asked = [
+        {
+            "frame": poses.frames[p].ravel().tolist(),
+            "depth": [d if math.isfinite(d) else None for d in poses.depth_m[p].ravel().tolist()],
+            "boxes": boxes,
+        }
+        for p, boxes in cases
+    ]
+    data = {"H": H, "W": W, "camera": camera_of(poses), "cases": asked, **more}
+    answers = json.loads(node("--input-type=module", "-e", DRAW, stdin=json.dumps(data)))
+    return [
+        (np.array(a["rgb"]).reshape(H, W, 3), np.array(a["mask"]).reshape(H, W)) for a in answers
+    ]
+
+
+def simulated(poses: Poses, p: int, places: list[tuple], world: PushWorld) -> list[tuple]:
+    """The simulator's picture and mask at a pose, cube and target at each of ``places``."""
+    world.reset(seed=int(poses.seeds[p]))
+    for action in poses.actions[p]:
+        if not np.isnan(action).any():
+            world.step(action)
+    gl, pictures = world._client, []
+    for cube, yaw, target in places:
+        turned = gl.getQuaternionFromEuler([0, 0, yaw])
+        gl.resetBasePositionAndOrientation(world._sim.body("object"), [*cube, 0.02], turned)
+        flat = [0, 0, 0, 1]
+        gl.resetBasePositionAndOrientation(world._sim.body("target"), [*target, 0], flat)
+        world._forget()
+        pictures.append((world.frame(), world.mask()))
+    return pictures
+
+
+def off(picture, truth, mask) -> float:
+    """Mean absolute difference over cube and target, grown by a pixel, as a share of 255."""
+    near = binary_dilation((mask == 1) | (mask == 2), np.ones((3, 3)))
+    return float(np.abs(picture.astype(float) - truth)[near].mean() / 255)
+
+
+@pytest.mark.world
+@pytest.mark.slow
+def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
+    """At every pose, three places each: difference at most 8 %, overlap at least 0.8."""
+    poses, rng = Poses.sample(), np.random.default_rng(0)
+    world = PushWorld(image_size=64, camera="paper", look="fast")
+    cases, pictures = [], []
+    for p in range(len(poses)):
+        places = [
+            (rng.uniform(-0.15, 0.15, 2), rng.uniform(0, math.pi), rng.uniform(-0.15, 0.15, 2))
+            for _ in range(3)
+        ]
+        cases += [(p, boxes_at(list(c), yaw, list(t))) for c, yaw, t in places]
+        pictures += simulated(poses, p, places, world)
+    world.close()
+    overlaps = []
+    for (picture, mask), (truth, true_mask), (p, _) in zip(
+        drawn(poses, cases), pictures, cases, strict=True
+    ):
+        if not np.isin(true_mask, (1, 2)).any():  # both hidden
+            assert not mask.any()
+            continue
+        assert off(picture, truth, true_mask) <= 0.08
+        assert off(poses.frames[p], truth, true_mask) > 0.03  # the undrawn scene is not
+        for k in (1, 2):
+            ours, its = mask == k, true_mask == k
+            if its.any():
+                overlaps.append((ours & its).sum() / (ours | its).sum())
+    assert min(overlaps) >= 0.8
+    assert np.mean(overlaps) > 0.99  # and in fact nearly every pixel
+    assert len(overlaps) > 90
+
+
+@pytest.mark.world
+@pytest.mark.slow
+def test_the_shipped_poses_are_taken_again_byte_for_byte(simulator, tmp_path):
+    again, shipped = Poses.take(), Poses.sample()
+    assert len(shipped) >= 12
+    for name in ("frames", "depth_m", "hand", "seeds", "actions"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(shipped, name))
+    assert again.camera == shipped.camera
+
+
+def test_the_arm_hides_what_is_behind_it():
+    poses = Poses.sample()
+    p, v, u = np.unravel_index(poses.depth_m.argmin(), poses.depth_m.shape)  # nearest to the eye
+    X = poses.camera.X_WC
+    ray = X[:3, :3] @ np.linalg.inv(poses.camera.intrinsics) @ [u, v, 1]
+    behind = X[:3, 3] + ray * (0.02 - X[2, 3]) / ray[2]  # where that ray meets the table
+    boxes = boxes_at(behind[:2].tolist(), 0.3, [5.0, 5.0])
+    clear = dataclasses.replace(poses, depth_m=np.full_like(poses.depth_m, np.inf))
+    (_, mask), (_, seen) = drawn(poses, [(p, boxes)])[0], drawn(clear, [(p, boxes)])[0]
+    assert seen[v, u] == 1
+    assert mask[v, u] == 0
+
+
+def test_the_nearer_box_hides_the_other_whichever_comes_first():
+    poses = Poses.sample()
+    both = boxes_at([0.05, -0.1], 0.0, [0.05, -0.1])  # the cube stands on the target
+    (_, mask), (_, turned) = drawn(poses, [(0, both), (0, both[::-1])])
+    assert (mask == 1).sum() > 5
+    np.testing.assert_array_equal(mask == 1, turned == 2)
+    np.testing.assert_array_equal(mask == 2, turned == 1)
+
+
+def test_light_changes_the_lid_and_the_sides_apart():
+    poses = Poses.sample()
+    case = [(0, boxes_at([0.05, -0.1], 0.5, [-0.1, -0.05]))]
+    greens = []
+    for light in ({"ambient": 0.6, "diffuse": 0.3375}, {"ambient": 0.6, "diffuse": 0.0}):
+        picture, mask = drawn(poses, case, light=light)[0]
+        greens.append(sorted(set(picture[mask == 1][:, 1].tolist())))
+    assert greens == [[137, 215], [137]]
