@@ -7,9 +7,8 @@ and each object's keypoint is chosen, on the first half of the episodes; the sec
 
 from __future__ import annotations
 
-import csv
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,11 @@ import numpy as np
 import torch
 
 from kpbook import runs
-from kpbook._checks import (
-    check_choice,
-    check_finite,
-    check_integer,
-    check_positive,
-    check_shape,
-    complain,
-)
+from kpbook._checks import check_choice, check_positive, complain
+from kpbook._detected import Detector, as_keypoints, keypoints, read_points
 from kpbook.episodes import Episodes, Flat
-from kpbook.images import to_float
 from kpbook.metric import (
+    THRESHOLD_OF,
     PrecisionRecall,
     RegressionResult,
     TrackingResult,
@@ -37,19 +30,29 @@ from kpbook.metric import (
     regression_error,
     tracking_error,
 )
+from kpbook.metric._frames import as_lengths
 
-#: Largest error of a tracked object. Source: Cramer et al. (2024), section 5.1.
-THRESHOLDS: Mapping[str, float] = {
-    "cube": 0.015, "second_cube": 0.015, "target": 0.015, "end_effector": 0.1,
-}  # fmt: skip
+__all__ = [
+    "LENGTHS",
+    "PROTOCOL",
+    "R2_TRACKED",
+    "RADIUS",
+    "Detector",
+    "Verdict",
+    "by_halves",
+    "judge",
+    "keypoints",
+    "read_points",
+]
+
+#: Counted up by every change that moves a number of a verdict, so that recorded ones are renewed.
+PROTOCOL = 2
 #: R² of a tracked object that has no threshold: what the paper's thresholds amount to for its own.
 R2_TRACKED = 0.71
 #: Radius of PCK, precision and recall, image coordinates: Kulkarni et al. (2019) for their blocks.
 RADIUS = 0.15
 #: Windows of precision and recall, in frames; those longer than the episodes are left out.
 LENGTHS = (1, 5, 20)
-
-Detector = Callable[[torch.Tensor], Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,7 +142,7 @@ class Verdict:
 
 
 def judge(
-    detector: Detector | np.ndarray | torch.Tensor | str | Path,
+    detector: Detector | np.ndarray | torch.Tensor | Sequence[Any] | str | Path,
     episodes: Episodes,
     *,
     name: str = "",
@@ -156,18 +159,20 @@ def judge(
             file with them (:func:`read_points`). Order (x, y), image coordinates.
         episodes: Frames with truth.
         name: What it is called in tables.
-        thresholds: Object -> largest error of a tracked object; :data:`THRESHOLDS`, which belong
-            to the paper's recording, without it. An object that has none is tracked from an R² of
-            :data:`R2_TRACKED` on, so ``{}`` asks that of all.
+        thresholds: Object -> largest error of a tracked object; without it those of
+            :data:`kpbook.metric.THRESHOLD_OF`, which belong to the paper's recording. An object
+            that has none is tracked from an R² of :data:`R2_TRACKED` on, so ``{}`` asks that of
+            all.
         radius: Of PCK, precision and recall.
         lengths: Windows of precision and recall, in frames.
         view: Which camera.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If the detector is none of these.
+        TypeError: If the detector or an option is of another kind.
         ValueError: If there is no truth, there are fewer than four episodes, shapes do not fit, a
-            keypoint is NaN or infinite, or an option is out of range.
+            keypoint is NaN or infinite, the detector is a torch module in training mode, all
+            windows are longer than the episodes, or an option is out of range.
 
     Warns:
         UserWarning: If coordinates look like pixels, or as if they came in the order (y, x).
@@ -178,18 +183,22 @@ def judge(
         got = f"{len(episodes)} episodes with {len(episodes.objects)} objects"
         hint = "Half of them fit the maps, the other half is scored."
         raise ValueError(complain("episodes", got, "at least 4 with truth", hint))
+    steps = _windows(lengths, episodes.truth.shape[1])
     flat = episodes.flat(view)
-    points = _as_keypoints(detector, flat)
+    points = as_keypoints(detector, flat)
     size = episodes.image_size
-    second = flat.episode >= len(episodes) // 2
+    second = _second_half(flat)
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))
     fit = points[~second], flat.truth[~second]
     fit_seen = flat.visible[~second]
-    result = tracking_error(z, y, *fit, episode=label)
-    steps = [n for n in lengths if n <= episodes.truth.shape[1]]
-    matching = precision_recall(z, y, radius, steps, visible=seen, episode=label)
-    inside = (np.abs(y) < np.array([n / (n - 1) for n in size[::-1]])).all(axis=-1)
-    mu = THRESHOLDS if thresholds is None else thresholds
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = by_halves(points, flat)
+        matching = precision_recall(z, y, radius, steps, visible=seen, episode=label)
+    for text, kind in {str(said.message): said.category for said in caught}.items():
+        warnings.warn(text, kind, stacklevel=2)  # at the caller's line
+    inside = (np.abs(y) < np.array([n / max(n - 1, 1) for n in size[::-1]])).all(axis=-1)
+    mu = THRESHOLD_OF if thresholds is None else thresholds
     with warnings.catch_warnings():  # the two calls above have said it
         warnings.simplefilter("ignore", UserWarning)
         return Verdict(
@@ -209,95 +218,29 @@ def judge(
         )
 
 
-@torch.no_grad()
-def keypoints(
-    detector: Detector, episodes: Episodes, *, view: int = 0, batch: int = 64
-) -> np.ndarray:
-    """Keypoints of all frames in a row, float32 or float64 ``(M, N, 2)``.
+def by_halves(points: Any, flat: Flat) -> TrackingResult:
+    """Tracking error of keypoints ``(M, N, 2)`` of the frames of ``flat``.
 
-    Args:
-        detector: As in :func:`judge`. A torch module gets its images where its weights are.
-        episodes: Frames.
-        view: Which camera.
-        batch: Images at a time.
-
-    Raises:
-        TypeError: If the detector does not return numbers.
-        ValueError: If it does not return ``(B, N, 2)`` for B images, or N changes.
+    The affine maps are fitted on the first half of the episodes and scored on the second: the
+    frames of an episode are too alike to stand on both sides.
     """
-    check_integer(batch, name="batch", minimum=1, hint="Images at a time.")
-    return _run(detector, episodes.flat(view).images, batch)
+    second = _second_half(flat)
+    fit = points[~second], flat.truth[~second]
+    return tracking_error(points[second], flat.truth[second], *fit, episode=flat.episode[second])
 
 
-def read_points(path: str | Path, frames: int) -> np.ndarray:
-    """Read keypoints of all frames from a CSV file, float64 ``(M, N, 2)``.
-
-    The header is ``x0,y0,x1,y1,...``; then comes one row per frame, in the order of
-    ``episodes.flat()``: all frames of the first episode, then of the second.
-
-    Args:
-        path: The file.
-        frames: How many frames there are, M.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If header, columns or rows do not fit, or a cell is not a number; the message
-            names the line.
-    """
-    path = Path(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    N = len(header) // 2
-    if not N or header != [f"{axis}{n}" for n in range(N) for axis in "xy"]:
-        got = f"header {','.join(header)[:60]!r}"
-        hint = "Two columns for each keypoint, x to the right and y down, -1 to +1."
-        raise ValueError(complain(path.name, got, "'x0,y0,x1,y1,...'", hint))
-    rows = [row for row in rows if row]
-    if len(rows) != frames:
-        hint = "One row per frame, in the order of episodes.flat()."
-        raise ValueError(complain(path.name, f"{len(rows)} rows", f"{frames}", hint))
-    values = np.empty((frames, 2 * N))
-    for i, row in enumerate(rows):
-        try:
-            values[i] = [float(cell) for cell in row]
-        except ValueError:
-            got = f"{','.join(row)[:60]!r}"
-            expected = f"{2 * N} numbers"
-            raise ValueError(complain(f"{path.name}, row {i + 1}", got, expected)) from None
-    return values.reshape(frames, N, 2)
+def _second_half(flat: Flat) -> np.ndarray:
+    return np.asarray(flat.episode >= (flat.episode[-1] + 1) // 2)
 
 
-def _as_keypoints(detector: Any, flat: Flat) -> np.ndarray:
-    M = len(flat.images)
-    if isinstance(detector, str | Path):
-        points = read_points(detector, M)
-    elif isinstance(detector, np.ndarray | torch.Tensor):
-        points = np.asarray(detector.detach().cpu() if torch.is_tensor(detector) else detector)
-    elif callable(detector):
-        with torch.no_grad():
-            points = _run(detector, flat.images, 64)
-    else:
-        expected = "a function from images to keypoints, an array, or the path of a CSV file"
-        raise TypeError(complain("detector", type(detector).__name__, expected))
-    hint = "Keypoints of all frames in a row, in the order of episodes.flat()."
-    check_shape(points, f"{M} N 2", name="detector", hint=hint)
-    check_finite(points, name="detector", hint="A keypoint has a place in every frame.")
-    return points
-
-
-def _run(detector: Detector, images: np.ndarray, batch: int) -> np.ndarray:
-    weights = detector.parameters() if isinstance(detector, torch.nn.Module) else iter(())
-    device = next((w.device for w in weights), "cpu")
-    hint = "One row of keypoints per image, each (x, y)."
-    parts: list[np.ndarray] = []
-    for start in range(0, len(images), batch):
-        some = images[start : start + batch]
-        part = detector(to_float(some, device))
-        part = part.detach().cpu().numpy() if torch.is_tensor(part) else np.asarray(part)
-        N = parts[0].shape[1] if parts else "N"
-        check_shape(part, f"{len(some)} {N} 2", name="detector(images)", hint=hint)
-        parts.append(part)
-    return np.concatenate(parts)
+def _windows(lengths: Sequence[int], T: int) -> list[int]:
+    """Lengths that fit into an episode of T frames."""
+    sizes = as_lengths(lengths)
+    some = [n for n in sizes if n <= T]
+    if not some:
+        expected = f"at least one of at most {T}, the frames of an episode"
+        raise ValueError(complain("lengths", tuple(sizes), expected))
+    return some
 
 
 def _tracked(

@@ -8,15 +8,21 @@ import pytest
 import torch
 from toy_extractor import discs
 
+from kpbook import judge as module
 from kpbook import metric, soft_argmax
 from kpbook.episodes import Episodes
 from kpbook.grid import to_pixels
-from kpbook.judge import R2_TRACKED, THRESHOLDS, judge, keypoints, read_points
 
 EPISODES = discs(episodes=6, frames=7, seed=3)
 TRUTH = EPISODES.flat().truth  # (42, 3, 2)
 M = len(TRUTH)
 FIRST, SECOND = slice(0, 21), slice(21, 42)
+R2_TRACKED = module.R2_TRACKED
+
+
+def judge(*given, **options):
+    """Looked up at each call: the mutants replace it."""
+    return module.judge(*given, **options)
 
 
 def noisy(scale=0.1, extra=2, seed=0):
@@ -61,6 +67,96 @@ def test_a_perfect_detector_is_perfect_in_every_column():
     assert all(value == pytest.approx(1) for value in numbers.values())
 
 
+def hidden_and_outside():
+    """Two views; random frames in which an object is hidden, others in which it is outside."""
+    rng = np.random.default_rng(5)
+    truth, seen = EPISODES.truth.copy(), rng.random(EPISODES.visible.shape) < 0.7
+    away = rng.random(seen.shape) < 0.15
+    truth[away] += [1.6, 0.0]
+    seen &= (np.abs(truth) <= 1).all(axis=-1)
+    other = truth[::-1, ::-1] * [0.8, -0.5], seen[::-1, ::-1]
+    return dataclasses.replace(
+        EPISODES,
+        images=np.concatenate([EPISODES.images[::-1, ::-1], EPISODES.images], axis=2),
+        truth=np.concatenate([other[0], truth], axis=2),
+        visible=np.concatenate([other[1], seen], axis=2),
+        views=("left", "right"),
+        objects=("cube", "green", "end_effector"),
+    )
+
+
+def test_every_column_is_a_call_of_its_own_of_the_metric():
+    # Catches: a mask, a radius, labels or a fit left out; a column that shows another's numbers.
+    episodes = hidden_and_outside()
+    _, y, seen, label = episodes.flat(1)
+    z, wrong = noisy(0.08), np.random.default_rng(6).normal(0, 0.5, TRUTH.shape)
+    z[:, [2, 1, 0]] += np.where(seen[..., None], 0.1 * y, wrong)  # lost where nobody sees it
+    fit = z[FIRST], y[FIRST]
+    z, y, seen, label = (x[SECOND] for x in (z, y, seen, label))
+    masks = {"visible": seen, "fit_visible": episodes.flat(1).visible[FIRST]}
+    tracking = metric.tracking_error(z, y, *fit, episode=label)
+    in_view = metric.tracking_error(z, y, *fit, **masks, episode=label)
+    same_frames, together = metric.tracking_error(z, y), metric.regression_error(z, y, *fit)
+    inside = (np.abs(y) < [28 / 27, 20 / 19]).all(axis=-1)
+    columns = {
+        "keypoint": tracking.keypoint,
+        "error": tracking.error,
+        "R²": tracking.r2,
+        "px": tracking.rms_px((20, 28)),
+        "R², same frames": same_frames.r2,
+        "R², in view": in_view.r2,
+        "R² within episodes": tracking.within_r2,
+        "R² within, in view": in_view.within_r2,
+        "R², all keypoints": together.r2,
+        "PCK": metric.pck(z[:, tracking.keypoint], y, 0.25, visible=seen),
+        "PCK after the map": metric.pck(tracking.predict(z), y, 0.25, visible=seen),
+        "outside": (~inside).mean(axis=0),
+        "hidden": (inside & ~seen).mean(axis=0),
+    }
+    pairs = metric.precision_recall(z, y, 0.25, (2, 3, 5), visible=seen, episode=label)
+    points = np.concatenate([fit[0], z])
+    mu = {"cube": tracking.error[0], "green": tracking.error[1] * 0.99}
+    verdict = judge(
+        points, episodes, name="d", radius=0.25, lengths=[2, 3, 5, 8], view=1, thresholds=mu
+    )
+    rows = verdict.rows()
+    assert list(rows[0]) == ["object", "keypoint", "tracked", *list(columns)[1:]]
+    for name, column in columns.items():
+        np.testing.assert_allclose([r[name] for r in rows], column, rtol=1e-12, err_msg=name)
+    assert [row["object"] for row in rows] == ["cube", "green", "end_effector"]
+    last = "yes" if tracking.r2[2] >= R2_TRACKED else "no"
+    assert [row["tracked"] for row in rows] == ["yes", "no", last]
+    shown = ("R²", "R² within episodes", "R², all keypoints", "PCK", "PCK after the map")
+    assert verdict.row() == {
+        "detector": "d",
+        "tracked": f"{1 + (last == 'yes')} of 3",
+        **{name: pytest.approx(np.mean(columns[name])) for name in shown},
+        "precision over 2": pairs.precision[0],
+        "recall over 2": pairs.recall[0],
+        "precision over 5": pairs.precision[2],
+        "recall over 5": pairs.recall[2],
+    }
+    for field in dataclasses.fields(pairs):
+        expected = getattr(pairs, field.name)
+        np.testing.assert_array_equal(getattr(verdict.matching, field.name), expected)
+    # No two columns agree by chance, so none can stand for another.
+    assert len({tuple(column) for column in columns.values()}) == len(columns)
+    assert len({*pairs.precision, *pairs.recall}) == 6
+
+
+def test_a_view_is_that_of_the_images_and_of_the_truth():
+    episodes, network = hidden_and_outside(), Bright().eval()
+    left, right = (module.keypoints(network, episodes, view=v) for v in (0, 1))
+    np.testing.assert_allclose(right, left[::-1], atol=1e-6)
+    assert np.abs(right - left).max() > 0.5
+    for view, points in enumerate((left, right)):
+        found = judge(network, episodes, view=view).tracking.error
+        np.testing.assert_allclose(found, judge(points, episodes, view=view).tracking.error)
+    np.testing.assert_array_equal(
+        module.keypoints(network, episodes), module.keypoints(network, episodes, view=0)
+    )
+
+
 def test_hidden_frames_leave_place_and_pairs_but_not_the_error():
     visible = EPISODES.visible.copy()
     visible[4, 2:5, 0, 1] = False  # three of 21 scored frames of the second object
@@ -98,7 +194,7 @@ def test_a_threshold_by_name_and_r2_without_one():
     named = judge(z, EPISODES, thresholds={"red": error[0], "green": error[1] / 2})
     assert named.tracked.tolist() == [True, False, r2[2] >= R2_TRACKED]
     cubes = discs(episodes=6, seed=3, objects=("cube", "green", "blue"))
-    assert error[0] > THRESHOLDS["cube"]
+    assert error[0] > metric.THRESHOLD_OF["cube"]
     assert not judge(z, cubes).tracked[0]
     assert judge(z, cubes, thresholds={}).tracked[0] == (r2[0] >= R2_TRACKED)
 
@@ -139,8 +235,8 @@ class Bright(torch.nn.Module):
 
 
 def test_a_network_an_array_a_tensor_and_a_file_get_the_same_verdict(tmp_path):
-    network = Bright()
-    points = keypoints(network, EPISODES, batch=16)
+    network = Bright().eval()
+    points = module.keypoints(network, EPISODES, batch=16)
     assert network.sizes == [16, 16, 10]
     assert points.shape == (M, 3, 2)
     verdicts = [
@@ -158,7 +254,32 @@ def test_a_network_an_array_a_tensor_and_a_file_get_the_same_verdict(tmp_path):
 
 def test_a_file_reads_back_as_it_was_written(tmp_path):
     points = noisy()
-    np.testing.assert_array_equal(read_points(write(tmp_path / "a.csv", points), M), points)
+    np.testing.assert_array_equal(module.read_points(write(tmp_path / "a.csv", points), M), points)
+
+
+def test_a_file_of_a_spreadsheet_is_read(tmp_path):
+    """A mark in front, blanks around commas, other ends of lines, and blank lines."""
+    points = noisy().round(3)
+    path = write(tmp_path / "a.csv", points)
+    text = "\ufeff" + path.read_text().replace(",", " , ").replace("\n", "\r\n") + "\r\n \r\n"
+    path.write_bytes(text.encode())
+    np.testing.assert_array_equal(module.read_points(path, M), points)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_points_of_half_precision_and_nested_lists_are_judged(dtype):
+    points = torch.from_numpy(noisy()).to(dtype)
+    expected = judge(points.double().numpy(), EPISODES).tracking.error
+    for given in (points, points.tolist(), list(points), lambda images: points[: len(images)]):
+        found = judge(given, EPISODES).tracking.error
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rounding_is_that_of_the_numbers_as_they_came():  # catches: all of them made float64
+    dead = 0.7 + 1e-4 * np.random.default_rng(0).standard_normal((M, 1, 2))
+    for given in (dead.astype(np.float16), lambda images: dead[: len(images)].astype(np.float16)):
+        np.testing.assert_array_equal(judge(given, EPISODES).tracking.linear, 0)
+    assert (judge(dead, EPISODES).tracking.linear != 0).any()
 
 
 # -- what is said ------------------------------------------------------------------------------
@@ -170,8 +291,16 @@ def test_a_file_reads_back_as_it_was_written(tmp_path):
         (lambda lines: ["frame,x,y", *lines[1:]], r"a\.csv: got header 'frame,x,y'.*x0,y0,x1,y1"),
         (lambda lines: [lines[0].replace("x0,y0", "y0,x0"), *lines[1:]], "header 'y0,x0"),
         (lambda lines: lines[:-1], r"a\.csv: got 41 rows, expected 42.*flat"),
-        (lambda lines: [*lines[:3], "1,2,three,4,5,6", *lines[4:]], r"row 3: .*three.* 6 numbers"),
-        (lambda lines: [*lines[:3], "1,2", *lines[4:]], "row 3: got '1,2', expected 6 numbers"),
+        (
+            lambda lines: [*lines[:3], "1,2,three,4,5,6", *lines[4:]],
+            r"a\.csv, line 4: got '1,2,three,4,5,6', expected 6 finite numbers",
+        ),
+        (lambda lines: [*lines[:3], "1,2", *lines[4:]], "line 4: got '1,2', expected 6 finite"),
+        (lambda lines: [*lines[:3], "1", *lines[4:]], "line 4: got '1', expected 6 finite"),
+        (lambda lines: ["", *lines[:9], "", "1,2,,4,5,6", *lines[10:]], "line 12: got '1,2,,4,5"),
+        (lambda lines: [*lines[:-1], "1,2,NaN,4,5,6"], "line 43: got '1,2,NaN,4.*in every frame"),
+        (lambda lines: [*lines[:-1], "1,2,3,4,5,-inf"], "line 43: got .*-inf.* 6 finite numbers"),
+        (lambda lines: [line.replace(",", ";") for line in lines], "'x0;y0;.*commas.*semicolons"),
         (lambda lines: [], "header ''"),
     ],
 )
@@ -189,6 +318,14 @@ def test_a_file_that_does_not_fit(tmp_path, spoil, message):
         (np.where(TRUTH > 0.5, np.nan, TRUTH), ValueError, "detector: .*NaN"),
         (lambda images: images, ValueError, r"detector\(images\): .*expected \(42, N, 2\)"),
         (7, TypeError, "detector: got int, expected a function"),
+        ([[1, 2], [3]], TypeError, r"detector: got a list that .* expected \(42, N, 2\) numbers"),
+        (lambda images: None, TypeError, r"detector\(images\): got None, expected \(42, N, 2\)"),
+        (Bright(), ValueError, r"detector: got a torch module in training mode.*Call \.eval\(\)"),
+        (
+            torch.nn.Sequential(Bright().eval(), torch.nn.Dropout()).requires_grad_(False),
+            ValueError,
+            "training mode",
+        ),
     ],
 )
 def test_a_detector_that_does_not_fit(detector, error, message):
@@ -206,7 +343,7 @@ def test_a_detector_whose_number_of_points_changes():
     with pytest.raises(
         ValueError, match=r"detector\(images\): got shape \(16, 2, 2\).*\(16, 1, 2\)"
     ):
-        keypoints(more, EPISODES, batch=16)
+        module.keypoints(more, EPISODES, batch=16)
 
 
 def test_episodes_without_truth_or_too_few():
@@ -223,13 +360,33 @@ def test_episodes_without_truth_or_too_few():
         ({"radius": 0}, "radius: got 0"),
         ({"thresholds": {"red": -1.0}}, r"thresholds\['red'\]: got -1.0, expected > 0"),
         ({"thresholds": {"rde": 0.1}}, "thresholds: got 'rde', expected one of 'red'.*'red'?"),
-        ({"lengths": (0,)}, "lengths"),
+        ({"lengths": (0,)}, r"lengths\[0\]: got 0, expected at least 1"),
+        ({"lengths": ()}, "lengths: got none, expected at least one"),
+        (
+            {"lengths": (20, 8)},
+            r"lengths: got \(20, 8\), expected at least one of at most 7, the fr",
+        ),
         ({"view": 1}, "view"),
     ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         judge(TRUTH, EPISODES, **options)
+
+
+@pytest.mark.parametrize("lengths", [5, 5.0, "5", (1, 2.5)])
+def test_lengths_of_another_kind(lengths):
+    with pytest.raises(
+        TypeError, match=r"lengths.*: got .*expected a .*whole number.*\(1, 10, 100"
+    ):
+        judge(TRUTH, EPISODES, lengths=lengths)
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x0,y0\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"a\.csv: got bytes that are no UTF-8"):
+        judge(path, EPISODES)
 
 
 def test_points_in_pixels_are_noticed():
@@ -242,5 +399,5 @@ def test_points_in_pixels_are_noticed():
 
 def test_keypoints_in_the_order_y_x_are_noticed_once():
     with pytest.warns(UserWarning, match="exchange the axes") as caught:
-        judge(TRUTH[..., ::-1], EPISODES)
-    assert len(caught) == 1
+        module.judge(TRUTH[..., ::-1], EPISODES)
+    assert [warning.filename for warning in caught] == [__file__]

@@ -231,6 +231,52 @@ MUTANTS = {
         "(distance(p, y) <= near)",
         "(distance(p, y) < near)",
     ),
+    "hidden frames count in the fit of what is in view": (
+        "judge",
+        "visible=seen, fit_visible=fit_seen, episode=label",
+        "visible=seen, episode=label",
+    ),
+    "in view across episodes": (
+        "judge",
+        "fit_visible=fit_seen, episode=label",
+        "fit_visible=fit_seen",
+    ),
+    "pairs across episodes": (
+        "judge",
+        "steps, visible=seen, episode=label",
+        "steps, visible=seen",
+    ),
+    "the usual radius whatever was asked": (
+        "judge",
+        "precision_recall(z, y, radius, steps",
+        "precision_recall(z, y, RADIUS, steps",
+    ),
+    "hidden frames count after the map": (
+        "judge",
+        "result.predict(z), y, radius, visible=seen",
+        "result.predict(z), y, radius",
+    ),
+    "outside is hidden, too": ("judge", "(inside & ~seen)", "(~seen)"),
+    "in view is everywhere": (
+        "judge",
+        '"R², in view": self.in_view.r2',
+        '"R², in view": self.tracking.r2',
+    ),
+    "fitted where it is scored": (
+        "judge",
+        "fit = points[~second], flat.truth[~second]\n    return",
+        "fit = points[second], flat.truth[second]\n    return",
+    ),
+    "the first view whatever was asked": (
+        "_detected",
+        "episodes.flat(view).images",
+        "episodes.flat().images",
+    ),
+    "a network that still trains": (
+        "_detected",
+        "if any(part.training",
+        "if all(not part.training",
+    ),
     "squared error summed": ("losses", "(weight * squared).mean()", "(weight * squared).sum()"),
     "weight of errors, not of squares": (
         "losses",
@@ -361,6 +407,8 @@ TAUGHT = {
     "metric.tracking": ("test_tracking.py",),
     "metric.matching": ("test_matching.py",),
     "metric.statistics": ("test_statistics.py",),
+    "_detected": ("test_judge.py",),
+    "judge": ("test_judge.py",),
     "losses": ("test_losses.py",),
     "extractors.blocks": ("test_autoencoder.py",),
     "extractors.autoencoder": ("test_autoencoder.py",),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from kpbook._arrays import as_float64
-from kpbook._checks import check_finite, check_shape, complain
+from kpbook._checks import check_finite, check_integer, check_shape, complain
 
 #: Positions beyond this in more than half of the points are not in image coordinates. An object
 #: that leaves the image reaches about 3 for a few frames; pixels lie beyond 4 nearly everywhere.
@@ -147,6 +148,20 @@ def as_mask(visible: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
         raise TypeError(complain(name, f"dtype {seen.dtype}", "bool", hint))
     check_shape(seen, " ".join(map(str, shape)), name=name, hint=hint)
     return seen
+
+
+def as_lengths(lengths: Any) -> list[int]:
+    """Return lengths of windows as a list, at least one, each at least 1."""
+    hint = "Frames of a window, such as (1, 10, 100)."
+    numbers = lengths.tolist() if hasattr(lengths, "tolist") else lengths
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise TypeError(complain("lengths", repr(numbers), "a sequence of whole numbers", hint))
+    sizes = [
+        check_integer(x, name=f"lengths[{i}]", minimum=1, hint=hint) for i, x in enumerate(numbers)
+    ]
+    if not sizes:
+        raise ValueError(complain("lengths", "none", "at least one", hint))
+    return sizes
 
 
 def _labels(episode: Any, T: int, *, name: str) -> np.ndarray:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from kpbook._arrays import as_float64
-from kpbook._checks import check_finite, check_integer, check_positive, check_shape, complain
+from kpbook._checks import check_finite, check_positive, check_shape, complain
 from kpbook.metric._frames import (
     as_frames,
+    as_lengths,
     as_mask,
     as_points,
     as_scored_and_fit,
@@ -233,7 +234,11 @@ def precision_recall(
     (T, N, _), K = frames.z.shape, frames.y.shape[1]
     near = _as_radius(radius, K)
     order, place, size = in_episodes(frames.episode, T)
-    sizes = _as_lengths(lengths, longest=int(size.max()))
+    sizes = as_lengths(lengths)
+    if max(sizes) > (longest := int(size.max())):
+        got, name = max(sizes), f"lengths[{sizes.index(max(sizes))}]"
+        expected = f"at most {longest}, the frames of the longest episode"
+        raise ValueError(complain(name, got, expected, "A window lies inside one episode."))
     warn_of_pixels(("truth", frames.y, frames.seen), ("points", frames.z, None))
     present = frames.seen[order]
     apart = distance(frames.z[order, :, None], frames.y[order, None])  # (T, N, K)
@@ -279,20 +284,3 @@ def _as_radius(radius: Any, K: int) -> np.ndarray:
         check_shape(r, f"{K}", name="radius", hint=hint)
     check_positive(r, name="radius", hint=hint)
     return np.broadcast_to(r, (K,))
-
-
-def _as_lengths(lengths: Any, *, longest: int) -> list[int]:
-    hint = "Frames of a window, such as (1, 10, 100)."
-    numbers = lengths.tolist() if hasattr(lengths, "tolist") else lengths
-    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
-        raise TypeError(complain("lengths", repr(numbers), "a sequence of whole numbers", hint))
-    sizes = [
-        check_integer(x, name=f"lengths[{i}]", minimum=1, hint=hint) for i, x in enumerate(numbers)
-    ]
-    if not sizes:
-        raise ValueError(complain("lengths", "none", "at least one", hint))
-    if max(sizes) > longest:
-        got, name = max(sizes), f"lengths[{sizes.index(max(sizes))}]"
-        expected = f"at most {longest}, the frames of the longest episode"
-        raise ValueError(complain(name, got, expected, "A window lies inside one episode."))
-    return sizes
