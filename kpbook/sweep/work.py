@@ -22,7 +22,7 @@ from kpbook._files import write_atomically
 from kpbook.episodes import Episodes
 from kpbook.extractors import registry
 from kpbook.images import resize, to_float
-from kpbook.metric import tracking_error
+from kpbook.judge import by_halves
 from kpbook.sweep.plan import Job, episodes_of
 
 _BATCH = 64
@@ -151,15 +151,8 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         value over all validation frames, at the size of the reconstruction, if it draws. A number
         that does not exist is ``None``.
     """
-    half = len(validation) // 2
-    fit, score = validation[:half].flat(), validation[half:].flat()
     points, reconstruction = _run(extractor, validation, draws)
-    result = tracking_error(
-        points[len(fit.truth) :],
-        score.truth,
-        fit_points=points[: len(fit.truth)],
-        fit_truth=fit.truth,
-    )
+    result = by_halves(points, validation.flat())
     row: dict[str, Any] = {"reconstruction_error": reconstruction} if draws else {}
     for k, name in enumerate(validation.objects):
         for part in ("error", "r2"):

@@ -13,7 +13,7 @@ from kpbook._checks import complain
 from kpbook.episodes import Episodes
 from kpbook.grid import as_size
 from kpbook.images import to_float
-from kpbook.metric import TrackingResult, tracking_error
+from kpbook.judge import by_halves
 from kpbook.metric._frames import FAR
 
 #: Images in one forward pass, and batches behind the validation loss. Fixed, so that the numbers
@@ -57,8 +57,7 @@ class Validation:
             expected = "image coordinates, -1 to +1 inside the image"
             raise ValueError(complain("validate", got, expected, hint))
         self.episodes, self._flat = episodes, episodes.flat()
-        self._second = self._flat.episode >= len(episodes) // 2
-        self._score(self._flat.truth)  # what cannot be judged complains now, not after an hour
+        by_halves(self._flat.truth, self._flat)  # complains now, not after an hour
 
     def row(self, extractor: Any, device: torch.device) -> dict[str, float | None]:
         """Return ``validation/<loss part>``, ``error/<object>`` and ``r2/<object>``.
@@ -92,18 +91,12 @@ class Validation:
         if not np.isfinite(points).all():
             got = f"{int((~np.isfinite(points)).sum())} values that are NaN or infinite"
             raise FloatingPointError(complain("keypoints of validate", got, "finite numbers"))
-        result = self._score(points)
+        result = by_halves(points, self._flat)
         rows: dict[str, float | None] = {}
         for column, values in (("error", result.error), ("r2", result.r2)):
             for name, value in zip(self.episodes.objects, values, strict=True):
                 rows[f"{column}/{name}"] = finite(float(value))
         return rows
-
-    def _score(self, points: np.ndarray) -> TrackingResult:
-        truth, second = self._flat.truth, self._second
-        return tracking_error(
-            points[second], truth[second], fit_points=points[~second], fit_truth=truth[~second]
-        )
 
     def _points(self, extractor: Any, device: torch.device) -> np.ndarray:
         """Keypoints of all frames, float64 ``(M, N, 2)``."""
