@@ -542,6 +542,49 @@ def test_metrics_of_all_finished_runs_and_only_new_ones_again(
     assert again[:6] == rows
 
 
+def test_metrics_are_renewed_with_the_weights_and_the_protocol(config, tmp_path, monkeypatch):
+    # Catches: rows that were judged by another radius, or of weights that have been replaced.
+    path, out = config(), tmp_path / "c"
+    out.mkdir()
+    jobs, asked = plan.read(path), []
+    for i, job in enumerate(jobs):
+        (out / f"{job.name}.encoder.safetensors").write_bytes(bytes([i]))
+
+    def rows(job, out, device):
+        asked.append(job.name)
+        run, seed, settings = metrics._key(job, out)
+        return [{"run": run, "seed": seed, "settings": settings, "object": "cube"}]
+
+    def renewed():
+        asked.clear()
+        metrics.judge_all(path)
+        settings = [row["settings"] for row in runs.read_csv(out / "metrics.csv")]
+        assert len(set(settings)) == 3
+        assert all(re.fullmatch("sha256-[0-9a-f]{12}", text) for text in settings)
+        return list(asked)
+
+    monkeypatch.setattr(plan.Job, "finished", lambda job, out: True)
+    monkeypatch.setattr(metrics, "_rows", rows)
+    names = [job.name for job in jobs]
+    assert renewed() == names
+    assert renewed() == []
+    (out / f"{names[1]}.encoder.safetensors").write_bytes(b"trained anew")
+    assert renewed() == names[1:2]
+    for name, value in {
+        "RADIUS": 0.1,
+        "LENGTHS": (1, 5),
+        "PROTOCOL": metrics.PROTOCOL + 1,
+        "R2_TRACKED": 0.7,
+        "THRESHOLD_OF": {"cube": 0.1},
+    }.items():
+        monkeypatch.setattr(metrics, name, value)
+        assert renewed() == names, name
+        assert renewed() == []
+    changed = config(("steps: 4", "steps: 5"))
+    assert changed == path
+    assert renewed() == names
+
+
 def test_metrics_say_what_is_wrong(config, tmp_path, capsys):
     path = config()
     assert metrics.main([str(path)]) == 2

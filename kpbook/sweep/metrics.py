@@ -2,13 +2,16 @@
 
 ``python -m kpbook.sweep.metrics book/results/recipe.yml`` takes the weights that the sweep has
 left, runs them on its validation episodes and writes ``book/results/recipe/metrics.csv``, one row
-per run, seed and object, and ``metrics.json``, the record of how. Rows of runs that have not
-changed are kept, so it may be called again whenever runs have been added.
+per run, seed and object, and ``metrics.json``, the record of how. A row is kept as long as the
+run's settings, its weights and the judge's protocol are what they were, so it may be called again
+whenever runs have been added.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +22,8 @@ import torch
 
 from kpbook import runs, zoo
 from kpbook._checks import complain
-from kpbook.judge import LENGTHS, RADIUS, judge
+from kpbook.judge import LENGTHS, PROTOCOL, R2_TRACKED, RADIUS, judge
+from kpbook.metric import THRESHOLD_OF
 from kpbook.sweep import plan, tables
 from kpbook.sweep.plan import Job
 
@@ -47,9 +51,9 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     path = out / "metrics.csv"
     before = runs.read_csv(path) if path.is_file() else []
     known = {(row["run"], row["seed"], row["settings"]) for row in before}
-    new = [job for job in finished if _key(job) not in known]
-    wanted = {_key(job) for job in finished}
-    rows = [row for row in before if (row["run"], row["seed"], row["settings"]) in wanted]
+    keys = {_key(job, out): job for job in finished}
+    new = [job for key, job in keys.items() if key not in known]
+    rows = [row for row in before if (row["run"], row["seed"], row["settings"]) in keys]
     for job in new:
         rows += _rows(job, out, device)
     order = {(job.run, job.seed): i for i, job in enumerate(finished)}
@@ -61,33 +65,51 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
         results=[{"runs": len(finished), "judged now": len(new)}],
         seconds=time.perf_counter() - began,
         device=runs.describe_device(device, threads=torch.get_num_threads()),
-        config={"sweep": config.stem, "radius": RADIUS, "lengths": list(LENGTHS)},
+        config={"sweep": config.stem, **_options()},
         versions=runs.describe_versions(),
     )
     record.save(out)
     return record
 
 
-def _key(job: Job) -> tuple[str, int, str]:
+def _options() -> dict[str, Any]:
+    """What shapes a verdict beside weights and episodes."""
+    return {
+        "protocol": PROTOCOL,
+        "radius": RADIUS,
+        "lengths": list(LENGTHS),
+        "thresholds": dict(THRESHOLD_OF),
+        "r2_tracked": R2_TRACKED,
+    }
+
+
+def _key(job: Job, out: Path) -> tuple[str, int, str]:
+    """Run, seed, and a digest of all that shapes its rows."""
+    weights = hashlib.sha256(_weights(job, out).read_bytes()).hexdigest()
+    text = json.dumps([job.digest, weights, _options()])
     # A digest alone may read back from the table as a number.
-    return job.run, job.seed, f"sha256-{job.digest}"
+    return job.run, job.seed, f"sha256-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _weights(job: Job, out: Path) -> Path:
+    return out / f"{job.name}.encoder.safetensors"
 
 
 def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
-    extractor = zoo.load_file(out / f"{job.name}.encoder.safetensors", device)
+    extractor = zoo.load_file(_weights(job, out), device)
     cache = out / ".work"
     cache.mkdir(parents=True, exist_ok=True)
     split = job.settings["split"]
     episodes = plan.episodes_of(job.settings, cache, workers=1)
     _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
-    verdict = judge(extractor, validation, name=job.run)
+    verdict = judge(extractor, validation, name=job.run, radius=RADIUS, lengths=LENGTHS)
     m = verdict.matching
     windows = {
         f"{what} over {length}": float(getattr(m, what)[i])
         for i, length in enumerate(m.lengths.tolist())
         for what in ("precision", "recall")
     }
-    about = dict(zip(("run", "seed", "settings"), _key(job), strict=True))
+    about = dict(zip(("run", "seed", "settings"), _key(job, out), strict=True))
     return [{**about, **row, **windows} for row in verdict.rows()]
 
 
