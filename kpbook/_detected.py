@@ -53,8 +53,8 @@ def read_points(path: str | Path, frames: int) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If header, columns or rows do not fit, or a cell is not a finite number; the
-            message names the file's line.
+        ValueError: If it is no UTF-8, header, columns or rows do not fit, or a cell is not a
+            finite number; the message names the file's line.
     """
     path = Path(path)
     header, *rows = _lines(path) or [(1, [])]

@@ -155,8 +155,9 @@ def judge(
 
     Args:
         detector: A function from images, float32 ``(B, 3, H, W)`` in [0, 1], to keypoints
-            ``(B, N, 2)``; or keypoints of all frames in a row, ``(M, N, 2)``; or the path of a CSV
-            file with them (:func:`read_points`). Order (x, y), image coordinates.
+            ``(B, N, 2)``; or keypoints of all frames in a row, ``(M, N, 2)``, as array, tensor or
+            nested lists; or the path of a CSV file with them (:func:`read_points`). Order (x, y),
+            image coordinates.
         episodes: Frames with truth.
         name: What it is called in tables.
         thresholds: Object -> largest error of a tracked object; without it those of
