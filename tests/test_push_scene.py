@@ -127,7 +127,7 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
 def test_the_shipped_poses_are_taken_again_byte_for_byte(simulator, tmp_path):
     again, shipped = Poses.take(), Poses.sample()
     assert len(shipped) >= 12
-    for name in ("frames", "depth_m", "hand", "seeds", "actions"):
+    for name in ("frames", "depth_m", "hand", "seeds", "actions", "example", "places"):
         np.testing.assert_array_equal(getattr(again, name), getattr(shipped, name))
     assert again.camera == shipped.camera
 
@@ -162,3 +162,13 @@ def test_light_changes_the_lid_and_the_sides_apart():
         picture, mask = drawn(poses, case, light=light)[0]
         greens.append(sorted(set(picture[mask == 1][:, 1].tolist())))
     assert greens == [[137, 215], [137]]
+
+
+def test_the_example_is_drawn_pixel_for_pixel():
+    """The simulator's picture that ships with the poses; needs no simulator."""
+    poses = Poses.sample()
+    x, y, yaw, *target = poses.places.tolist()
+    ((picture, mask),) = drawn(poses, [(0, boxes_at([x, y], yaw, target))])
+    assert (mask == 1).sum() > 10
+    assert (mask == 2).sum() > 2
+    np.testing.assert_array_equal(picture, poses.example)

@@ -29,7 +29,8 @@ def toc_pages() -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     pages = [toc["root"]]
     for part in toc["parts"]:
-        pages += [chapter["file"] for chapter in part["chapters"]]
+        for chapter in part["chapters"]:
+            pages += [chapter["file"], *(page["file"] for page in chapter.get("sections", []))]
     return [page.removesuffix(".ipynb").removesuffix(".md") for page in pages]
 
 

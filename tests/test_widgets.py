@@ -74,7 +74,7 @@ def test_joined_module_drops_the_import_of_the_core_and_keeps_the_default_export
     ("figure", "message"),
     [
         ('import x from "https://example.org/x.js";\nexport default {};', r"got 'import x from"),
-        ('import { x } from "./other.mjs";\nexport default {};', r"expected imports only as"),
+        ('import x from "./other.mjs";\nexport default {};', r"expected imports only as"),
         ("const x = 1;\nexport { x };\nexport default {};", r"got 'export \{ x \};'"),
         ("const x = 1;", "got 0 default exports, expected 1"),
     ],
@@ -105,7 +105,7 @@ def test_parts_pass_their_own_tests_under_node() -> None:
     out = node("--test", "--test-reporter=tap", *files)
     passed = re.search(r"^# pass (\d+)$", out, re.MULTILINE)
     assert passed is not None
-    assert int(passed[1]) >= 33
+    assert int(passed[1]) >= 45
 
 
 # -- the same numbers in three places ------------------------------------------------------------

@@ -5,8 +5,9 @@
   the package, its data, the stored results, the tier and the versions of Python and torch.
 - Markup. What Sphinx and myst-nb write is repaired on its way to the page: roles and names that
   screen readers stumble over, numbered formulas, and the front door, a bare redirect.
-- Third-party bundles. MathJax is copied from ``book/node_modules`` into the built site, so pages
-  load it from their own host.
+- Third-party bundles. MathJax and onnxruntime-web are copied from ``book/node_modules`` into the
+  built site, so pages load them from their own host.
+- Networks. The shipped weights are written as ONNX files for the live figures.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ BUNDLES = [
     ("mathjax", "es5/tex-chtml.js", "mathjax/tex-chtml.js"),
     ("mathjax", "es5/input/tex/extensions", "mathjax/input/tex/extensions"),
     ("mathjax", "es5/output/chtml/fonts/woff-v2", "mathjax/output/chtml/fonts/woff-v2"),
+    ("onnxruntime-web", "dist/ort.wasm.bundle.min.mjs", "onnxruntime/ort.wasm.bundle.min.mjs"),
+    (
+        "onnxruntime-web",
+        "dist/ort-wasm-simd-threaded.wasm",
+        "onnxruntime/ort-wasm-simd-threaded.wasm",
+    ),
 ]
 
 SPLIT = re.compile(r"\\begin\{split\}(.*?)\\end\{split\}", re.DOTALL)
@@ -93,6 +100,22 @@ def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
             shutil.copy2(here, there)
 
 
+def write_networks(app: Sphinx, exception: Exception | None) -> None:
+    """Write the shipped networks as ONNX files into the site; live figures run them."""
+    if exception is not None or app.builder.format != "html":
+        return
+    from kpbook import export, zoo
+
+    made = ROOT / "_build" / ".onnx" / digest_of_inputs()
+    for name in zoo.names():
+        file = made / f"{name}.onnx"
+        if not file.is_file():
+            export.to_onnx(zoo.load(name), file)
+        there = Path(app.outdir) / "_static" / "live" / file.name
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, there)
+
+
 def repair_markup(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -132,5 +155,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", choose_cache, priority=1)
     app.connect("html-page-context", repair_markup, priority=900)  # after the theme's
     app.connect("build-finished", copy_bundles)
+    app.connect("build-finished", write_networks)
     app.connect("build-finished", write_front_door, priority=900)  # after sphinx-external-toc's
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ from kpbook._checks import require
 
 require("anywidget", extra="widgets", purpose="a live figure")
 
+from kpbook.widgets.find_cube import FindTheCube  # noqa: E402 - after the check above
 from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
 
-__all__ = ["SoftArgmaxPlayground"]
+__all__ = ["FindTheCube", "SoftArgmaxPlayground"]

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from kpbook._checks import complain
 
 HERE = Path(__file__).parent
-_IMPORT_CORE = re.compile(r'^import \{[^}]*\} from "\./core\.mjs";\n', re.MULTILINE)
+_IMPORT_PART = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.mjs";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
 
 
-def join_modules(core: str, figure: str) -> str:
-    """Join ``core.mjs`` and a figure's module into one module without relative imports.
+def join_modules(*parts: str) -> str:
+    """Join a figure's module and the parts that it imports into one without relative imports.
 
     Every front end imports an anywidget from a ``blob:`` address, where ``./core.mjs`` means
-    nothing. So the figure's import of the core goes, and so does the word ``export`` before a
-    declaration; ``export default`` stays. Both files share one scope: names must differ.
+    nothing. So imports of neighbours go, and so does the word ``export`` before a declaration;
+    ``export default`` stays. All texts share one scope: names must differ.
 
     Args:
-        core: Text of the shared module.
-        figure: Text of the figure's module, with one ``export default``.
+        parts: Texts of the modules, the figure's last, with one ``export default``.
 
     Raises:
         ValueError: If an import or export of another kind is left, or there is not exactly one
             ``export default``.
     """
-    text = _EXPORT.sub("", core + "\n" + _IMPORT_CORE.sub("", figure))
+    text = _EXPORT.sub("", "\n".join(_IMPORT_PART.sub("", part) for part in parts))
     left = _LEFT_OVER.search(text)
     if left:
         raise ValueError(
             complain(
                 "figure",
                 repr(left.group().strip()),
-                'imports only as import { ... } from "./core.mjs"',
+                'imports only as import { ... } from "./part.mjs"',
                 "Exports stand before function, const or class; the blob: address of a live "
                 "figure has no neighbours to import.",
             )
@@ -50,5 +53,26 @@ def join_modules(core: str, figure: str) -> str:
 
 def front_end(figure: str) -> str:
     """Return the joined module of one figure, by the name of its ``.mjs`` file."""
-    core = (HERE / "core.mjs").read_text(encoding="utf-8")
-    return join_modules(core, (HERE / figure).read_text(encoding="utf-8"))
+    text = (HERE / figure).read_text(encoding="utf-8")
+    neighbours = list(dict.fromkeys(_IMPORT_PART.findall(text)))
+    parts = [(HERE / f"{name}.mjs").read_text(encoding="utf-8") for name in neighbours]
+    return join_modules(*parts, text)
+
+
+def png(image: np.ndarray) -> bytes:
+    """Return a uint8 image, grey ``(H, W)`` or colour ``(H, W, 3)``, as a PNG of a few kB."""
+    H, W = image.shape[:2]
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    rows = image.reshape(H, -1)
+    rows = np.concatenate([np.zeros((H, 1), np.uint8), rows], axis=1)  # 0: no row filter
+    header = struct.pack(">IIBBBBB", W, H, 8, 0 if image.ndim == 2 else 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
+        + chunk(b"IEND", b"")
+    )

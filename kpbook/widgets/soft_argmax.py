@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import math
-import struct
-import zlib
 from typing import Any
 
 import anywidget
@@ -18,7 +16,7 @@ from torch import Tensor
 from kpbook import heatmaps
 from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
 from kpbook.grid import as_size, to_pixels
-from kpbook.widgets._base import front_end
+from kpbook.widgets._base import front_end, png
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
@@ -221,7 +219,7 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
                 f'<path d="{path}" transform="translate({x:.2f} {y:.2f})" fill="none" '
                 f'stroke="{_COLOURS[name]}" stroke-width=".22"/>'
             )
-        picture = base64.b64encode(grey_png(shade)).decode()
+        picture = base64.b64encode(png(shade)).decode()
         return (
             f'<figure data-kp-still="{self.still_id}" style="max-width:32em;margin:0">'
             f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{html.escape(words)}" '
@@ -246,21 +244,3 @@ def gaussian_noise(n: int, seed: int) -> np.ndarray:
     u = mulberry32(seed, 2 * n).reshape(n, 2)
     normal: np.ndarray = np.sqrt(-2 * np.log(1 - u[:, 0])) * np.cos(2 * math.pi * u[:, 1])
     return normal
-
-
-def grey_png(shade: np.ndarray) -> bytes:
-    """Return a uint8 image ``(H, W)`` as a greyscale PNG of a few hundred bytes."""
-    H, W = shade.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    rows = np.concatenate([np.zeros((H, 1), np.uint8), shade], axis=1)  # 0: no row filter
-    header = struct.pack(">IIBBBBB", W, H, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
-        + chunk(b"IEND", b"")
-    )

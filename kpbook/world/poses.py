@@ -16,10 +16,13 @@ import numpy as np
 
 from kpbook import _store
 from kpbook.cameras import Camera, from_lists, to_lists
+from kpbook.world import objects
 
 SEED, WALKS, EVERY, STEPS, IMAGE_SIZE = 11, 4, 5, 20, 64
 _SAMPLE = Path(__file__).parents[1] / "data" / "push_poses.kpe"
-_ARRAYS = ("frames", "depth_m", "hand", "seeds", "actions")
+_ARRAYS = ("frames", "depth_m", "hand", "seeds", "actions", "example", "places")
+#: The example: cube (x, y) and yaw, target (x, y); metres and radians, at the first pose.
+PLACES = (0.03, -0.07, 0.4, -0.07, -0.17)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,9 @@ class Poses:
         hand: Image coordinates of the point between the fingertips, float64 ``(P, 2)``.
         seeds: Of the reset that leads to each pose, int64 ``(P,)``.
         actions: The actions after it, float32 ``(P, T, 3)``; NaN where there are fewer.
+        example: The first pose with cube and target, as the simulator draws them, uint8
+            ``(H, W, 3)``.
+        places: Where they are in it, as :data:`PLACES`, float64 ``(5,)``.
     """
 
     camera: Camera
@@ -41,6 +47,8 @@ class Poses:
     hand: np.ndarray
     seeds: np.ndarray
     actions: np.ndarray
+    example: np.ndarray
+    places: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,9 +75,10 @@ class Poses:
                 if t < STEPS:
                     actions[t] = act({})
                     world.step(actions[t])
-        camera = world.camera()
+        arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        camera, example = world.camera(), _with_places(world)
         world.close()
-        return cls(camera, **{name: np.stack([row[name] for row in rows]) for name in _ARRAYS})
+        return cls(camera, **arrays, example=example, places=np.array(PLACES))
 
     def save(self, path: str | Path) -> Path:
         """Write one file with a checksum (:mod:`kpbook._store`)."""
@@ -95,6 +104,18 @@ class Poses:
     def sample(cls) -> Poses:
         """Return the poses that ship with the package: ``Poses.take()``, recorded."""
         return cls.load(_SAMPLE)
+
+
+def _with_places(world: Any) -> np.ndarray:
+    """The first pose with cube and target at :data:`PLACES`."""
+    world.reset(seed=SEED)
+    x, y, yaw, *target = PLACES
+    gl, sim = world._client, world._sim
+    turned = gl.getQuaternionFromEuler([0, 0, yaw])
+    gl.resetBasePositionAndOrientation(sim.body("object"), [x, y, objects.CUBE_M / 2], turned)
+    gl.resetBasePositionAndOrientation(sim.body("target"), [*target, 0], [0, 0, 0, 1])
+    world._forget()
+    return np.asarray(world.frame())
 
 
 def _empty(world: Any) -> dict[str, np.ndarray]:

@@ -1,0 +1,115 @@
+// Who answers a figure's question "what does the network see here?": the page itself, by
+// onnxruntime-web from the book's own files, or the kernel of a live notebook, by torch.
+//
+// An engine is {run(images), close()}; `run` takes float32 images (3 x H x W, in [0, 1]) and
+// promises {keypoints, heatmaps, reconstruction}: flat Float32Arrays, {data, dims} each.
+
+const runtimes = new Map(); // address -> promise of onnxruntime-web: one download for a whole page
+
+/** The address of a file under the built book's `_static`. */
+export function siteFile(path, doc = document) {
+  const root = doc.documentElement.dataset.content_root ?? "./";
+  return new URL(`${root}_static/${path}`, doc.baseURI).href;
+}
+
+/** Load onnxruntime-web; one thread, since a plain host sends no headers for more. */
+export function loadRuntime(address) {
+  if (typeof WebAssembly === "undefined") {
+    return Promise.reject(new Error("this browser has no WebAssembly"));
+  }
+  if (!runtimes.has(address)) {
+    const loading = import(address).then((ort) => {
+      ort.env.wasm.numThreads = 1;
+      // The wasm alone: its JavaScript half is in the bundle.
+      ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
+      return ort;
+    });
+    loading.catch(() => runtimes.delete(address)); // a later touch may try again
+    runtimes.set(address, loading);
+  }
+  return runtimes.get(address);
+}
+
+/** An engine in the page. `model` is the address of the ONNX file. */
+export async function browserEngine(runtime, model) {
+  const ort = await loadRuntime(runtime);
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  return {
+    name: "browser",
+    async run({ data, H, W }) {
+      const images = new ort.Tensor("float32", data, [1, 3, H, W]);
+      const found = await session.run({ images });
+      const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
+      return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
+    },
+    close: () => session.release(),
+  };
+}
+
+/** An engine in the kernel: one message out, one back. */
+export function kernelEngine(model, network) {
+  let next = 0;
+  const waiting = new Map();
+  const hear = (content, buffers) => {
+    const asked = waiting.get(content?.answer);
+    if (!asked) return;
+    waiting.delete(content.answer);
+    if (content.error) asked.reject(new Error(content.error));
+    else {
+      const parts = Object.entries(content.shapes).map(([name, dims], k) => {
+        const b = buffers[k];
+        const bytes = b.buffer ? b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength) : b;
+        return [name, { data: new Float32Array(bytes), dims }];
+      });
+      asked.resolve(Object.fromEntries(parts));
+    }
+  };
+  model.on("msg:custom", hear);
+  return {
+    name: "kernel",
+    run: ({ data, H, W }) =>
+      new Promise((resolve, reject) => {
+        const id = ++next;
+        waiting.set(id, { resolve, reject });
+        model.send({ question: id, network, H, W }, undefined, [data.slice().buffer]);
+      }),
+    close: () => model.off("msg:custom", hear),
+  };
+}
+
+/**
+ * Run an engine for the latest request only: what is asked while it works waits, and of several
+ * waiting ones only the last is run. Returns ask(input), which calls done(result, input).
+ */
+export function latestOnly(run, done, failed) {
+  let busy = false;
+  let waiting = null;
+  return async function ask(input) {
+    if (busy) {
+      waiting = input;
+      return;
+    }
+    busy = true;
+    try {
+      done(await run(input), input);
+    } catch (error) {
+      failed(error);
+    } finally {
+      busy = false;
+    }
+    if (waiting !== null) {
+      const next = waiting;
+      waiting = null;
+      ask(next);
+    }
+  };
+}
+
+/** uint8 pixels (H x W x 3) as a network takes them: float32 3 x H x W in [0, 1]. */
+export function toPlanes(rgb, H, W) {
+  const planes = new Float32Array(3 * H * W);
+  for (let k = 0; k < H * W; k++) {
+    for (let c = 0; c < 3; c++) planes[c * H * W + k] = rgb[3 * k + c] / 255;
+  }
+  return planes;
+}

@@ -1,0 +1,268 @@
+"""Find the cube: rearrange a PandaPush scene and watch what a trained network makes of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+
+from kpbook import zoo
+from kpbook._checks import check_choice, check_integer, check_range, check_shape, complain
+from kpbook.episodes import Episodes
+from kpbook.grid import as_size, to_pixels
+from kpbook.images import to_float
+from kpbook.judge import keypoints
+from kpbook.metric import tracking_error
+from kpbook.widgets._base import front_end, png
+from kpbook.world.poses import Poses
+
+REACH = 0.2  # metres from the table's middle that cube and target may be dragged
+_PROMPT = (
+    "Try: drag the cube under the arm, then choose another network. "
+    "Notice: where a network tracks, its marks stay with the objects; where it does not, they "
+    "hardly move."
+)
+_COLOURS = {"cube": [0.1, 0.9, 0.1], "target": [0.1, 0.1, 0.9]}
+_WORDS = {"end_effector": "end effector"}
+_EPISODES = 40  # of the sample, for the metric's choice of keypoints
+
+
+class FindTheCube(anywidget.AnyWidget):
+    """A scene with cube, target and arm, and the keypoints of trained networks in it.
+
+    In a page without a kernel the network runs in the page, from files beside it; in a live
+    notebook the kernel's own network answers, so a network that has just been trained can be
+    tried: ``FindTheCube(extractor)``.
+
+    Args:
+        *networks: Names of shipped networks, or extractors for 64-pixel frames of the paper's
+            camera; all shipped ones that take such frames without it.
+        **traits: As below.
+
+    Attributes:
+        cube: Where the cube stands, ``[x, y]`` metres, at most 0.2 from the table's middle.
+        target: Where the target lies, as ``cube``.
+        yaw: The cube's turn in degrees, 0 to 90.
+        pose: Which recorded pose the arm takes.
+        light: Brightness of the picture, 0.4 to 1.6.
+        distractor: An orange box that no network was trained with.
+        occluder: A grey wall before the table.
+        network: Name of the network that looks.
+        keypoint: Whose heat map is shown; -1 for the cube's.
+        engine: Who runs the network: ``"auto"``, ``"browser"`` or ``"kernel"``.
+        address: Where the browser finds the book's files, if not beside the page.
+    """
+
+    _esm = front_end("find_cube.mjs")
+
+    cube: Any = traitlets.List().tag(sync=True)
+    target: Any = traitlets.List().tag(sync=True)
+    yaw = traitlets.Float(0.0).tag(sync=True)
+    pose = traitlets.Int(0).tag(sync=True)
+    light = traitlets.Float(1.0).tag(sync=True)
+    distractor = traitlets.Bool(False).tag(sync=True)
+    occluder = traitlets.Bool(False).tag(sync=True)
+    network = traitlets.Unicode().tag(sync=True)
+    keypoint = traitlets.Int(-1).tag(sync=True)
+    engine = traitlets.Unicode("auto").tag(sync=True)
+    address = traitlets.Unicode("").tag(sync=True)
+    prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
+    scene = traitlets.Dict().tag(sync=True)
+    networks: Any = traitlets.List().tag(sync=True)
+    poses = traitlets.Bytes().tag(sync=True)
+    still_id = traitlets.Unicode().tag(sync=True)  # the picture that the live figure removes
+
+    def __init__(self, *networks: Any, **traits: Any) -> None:
+        self._poses = poses = Poses.sample()
+        size = poses.frames.shape[1:3]
+        self._extractors = _extractors(networks, (int(size[0]), int(size[1])))
+        x, y, yaw, *target = (round(float(v), 5) for v in poses.places)
+        first = {"cube": [x, y], "target": target, "yaw": round(np.degrees(yaw))}
+        recording = Episodes.sample()[:_EPISODES]
+        super().__init__(
+            scene=_scene(poses, first),
+            poses=_packed(poses),
+            networks=[
+                _described(name, e, recording, poses.example)
+                for name, e in self._extractors.items()
+            ],
+            **{"network": next(iter(self._extractors)), **first, **traits},
+        )
+        self.still_id = self.model_id
+        self.on_msg(self._answer)
+
+    def _answer(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
+        """Answer a front end's question: float32 images in, keypoints, maps and drawing out."""
+        try:
+            extractor = self._extractors[content["network"]]
+            H, W = content["H"], content["W"]
+            data = np.frombuffer(bytes(buffers[0]), np.float32).reshape(1, 3, H, W)
+            found = _look(extractor, torch.from_numpy(data.copy()))
+            shapes = {name: list(part.shape) for name, part in found.items()}
+            parts = [np.ascontiguousarray(part).tobytes() for part in found.values()]
+            self.send({"answer": content["question"], "shapes": shapes}, buffers=parts)
+        except Exception as error:  # the figure says it; the kernel goes on
+            self.send({"answer": content.get("question"), "error": str(error)})
+
+    @traitlets.validate("cube", "target")
+    def _check_place(self, proposal: Any) -> list[float]:
+        name = proposal["trait"].name
+        place = np.asarray(proposal["value"], dtype=np.float64)
+        check_shape(place, "2", name=name, hint="[x, y] in metres.")
+        check_range(place, -REACH, REACH, name=name, hint="Metres from the table's middle.")
+        return [float(v) for v in place]
+
+    @traitlets.validate("yaw")
+    def _check_yaw(self, proposal: Any) -> float:
+        check_range(proposal["value"], 0, 90, name="yaw", hint="Degrees.")
+        return float(proposal["value"])
+
+    @traitlets.validate("light")
+    def _check_light(self, proposal: Any) -> float:
+        check_range(proposal["value"], 0.4, 1.6, name="light", hint="1 is as recorded.")
+        return float(proposal["value"])
+
+    @traitlets.validate("pose")
+    def _check_pose(self, proposal: Any) -> int:
+        pose = check_integer(proposal["value"], name="pose", minimum=0)
+        check_range(pose, 0, len(self._poses) - 1, name="pose")
+        return pose
+
+    @traitlets.validate("network")
+    def _check_network(self, proposal: Any) -> str:
+        return check_choice(proposal["value"], self._extractors, name="network")
+
+    @traitlets.validate("engine")
+    def _check_engine(self, proposal: Any) -> str:
+        return check_choice(proposal["value"], ("auto", "browser", "kernel"), name="engine")
+
+    def _ipython_display_(self) -> None:
+        """Show a still picture, then the live figure, which removes it when it is ready."""
+        from IPython.display import publish_display_data
+
+        publish_display_data({"text/html": self.still(), "text/plain": ""})  # type: ignore[no-untyped-call]
+        bundle = self._repr_mimebundle_()
+        if bundle is not None:
+            data, metadata = bundle
+            publish_display_data(data, metadata)  # type: ignore[no-untyped-call]
+
+    def still(self) -> str:
+        """Return the first view as a small HTML figure with its text, without any script."""
+        H, W = self._poses.example.shape[:2]
+        about = self.networks[0]
+        marks, parts = "", []
+        for row in about["assigned"]:
+            if row["keypoint"] < 0:
+                continue
+            z = np.array(about["first"][row["keypoint"]])
+            u, v = to_pixels(np.array(row["A"]) @ z + row["b"], (H, W))
+            parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
+            marks += (
+                f'<circle cx="{u + 0.5:.2f}" cy="{v + 0.5:.2f}" r="1.6" fill="none" '
+                'stroke="#d55e00" stroke-width=".6"/>'
+            )
+        words = (
+            f"A still picture of a live figure that needs JavaScript: the network {about['name']} "
+            f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."
+        )
+        picture = base64.b64encode(png(self._poses.example)).decode()
+        return (
+            f'<figure data-kp-still="{self.still_id}" style="max-width:24em;margin:0">'
+            f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{html.escape(words)}" '
+            f'style="width:100%"><image href="data:image/png;base64,{picture}" width="{W}" '
+            f'height="{H}" style="image-rendering:pixelated"/>{marks}</svg>'
+            f"<figcaption>{html.escape(words)}</figcaption></figure>"
+        )
+
+
+def _extractors(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Name -> extractor in eval mode, on its device; all take images of ``size``."""
+    found: dict[str, Any] = {}
+    for one in networks or _usual(size):
+        extractor = zoo.load(one) if isinstance(one, str) else one
+        name = one if isinstance(one, str) else str(getattr(one, "name", "") or "yours")
+        if _size(extractor) != size:
+            got = f"{name} for images of {_size(extractor)}"
+            raise ValueError(complain("networks", got, f"one for {size}: the scene's pixels"))
+        found[name] = extractor.eval()
+    return found
+
+
+def _size(extractor: Any) -> tuple[int, int]:
+    return as_size(extractor.image_size, name="image_size")
+
+
+def _usual(size: tuple[int, int]) -> list[str]:
+    """Shipped networks for this size, the recipe's first."""
+    names = [name for name in zoo.names() if _size(zoo.load(name)) == size]
+    return sorted(names, key=lambda name: name != "rarity")
+
+
+def _scene(poses: Poses, first: dict[str, Any]) -> dict[str, Any]:
+    M, X_CW = poses.camera.intrinsics, poses.camera.X_CW
+    H, W = poses.frames.shape[1:3]
+    camera = {"fx": M[0, 0], "fy": M[1, 1], "cx": M[0, 2], "cy": M[1, 2]}
+    return {
+        "H": int(H),
+        "W": int(W),
+        "poses": len(poses),
+        "camera": {
+            **{name: float(value) for name, value in camera.items()},
+            "R": X_CW[:3, :3].ravel().tolist(),
+            "t": X_CW[:3, 3].tolist(),
+        },
+        "colours": _COLOURS,
+        "hand": poses.hand.tolist(),
+        "first": first,
+    }
+
+
+def _packed(poses: Poses) -> bytes:
+    """Frames, then depths as uint16 in 0.1 mm (65535: nothing there), compressed."""
+    tenths = np.where(np.isfinite(poses.depth_m), poses.depth_m * 1e4, 65535)
+    return zlib.compress(poses.frames.tobytes() + tenths.round().astype("<u2").tobytes(), 9)
+
+
+def _described(
+    name: str, extractor: Any, recording: Episodes, example: np.ndarray
+) -> dict[str, Any]:
+    """What the page has to know of a network: the metric's choice, and the first answer."""
+    flat = recording.flat()
+    result = tracking_error(keypoints(extractor, recording), flat.truth)
+    assigned = [
+        {
+            "object": _WORDS.get(obj, obj),
+            "keypoint": int(result.keypoint[k]),
+            "A": result.linear[k].tolist(),
+            "b": result.offset[k].tolist(),
+        }
+        for k, obj in enumerate(recording.objects)
+    ]
+    device = next((w.device for w in extractor.parameters()), torch.device("cpu"))
+    first = _look(extractor, to_float(example[None], device))["keypoints"]
+    return {
+        "name": name,
+        "label": name,
+        "file": f"{name}.onnx",
+        "assigned": assigned,
+        "first": first.astype(float).round(6).tolist(),
+    }
+
+
+@torch.no_grad()
+def _look(extractor: Any, images: torch.Tensor) -> dict[str, np.ndarray]:
+    device = next((w.device for w in extractor.parameters()), images.device)
+    images = images.to(device)
+    found = {
+        "keypoints": extractor(images),
+        "heatmaps": extractor.heatmaps(images),
+        "reconstruction": extractor.reconstruct(images),
+    }
+    return {name: part[0].float().cpu().numpy() for name, part in found.items()}

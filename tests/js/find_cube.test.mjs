@@ -1,0 +1,139 @@
+// Run by tests/test_widgets.py: node --test tests/js/
+import assert from "node:assert/strict";
+import test from "node:test";
+import { deflateSync } from "node:zlib";
+
+import * as engine from "../../kpbook/widgets/engine.mjs";
+import * as figure from "../../kpbook/widgets/find_cube.mjs";
+
+const limits = {
+  networks: ["a", "b"],
+  poses: 3,
+  first: { cube: [0.01, -0.02], target: [-0.1, 0.1], yaw: 20 },
+};
+
+test("traits that make no sense become the first view", () => {
+  const state = figure.cleanPush({ cube: "x", yaw: null, network: "c", pose: 99, light: "bright" }, limits);
+  assert.deepEqual(state.cube, [0.01, -0.02]);
+  assert.equal(state.yaw, 20);
+  assert.equal(state.network, "a");
+  assert.equal(state.pose, 2);
+  assert.equal(state.light, 1);
+});
+
+test("a place beyond reach is put at its border", () => {
+  assert.deepEqual(figure.cleanPush({ cube: [5, -5] }, limits).cube, [0.2, -0.2]);
+});
+
+test("a link gives the same view", () => {
+  const state = figure.cleanPush(
+    { cube: [0.05, 0.06], target: [-0.07, 0.08], yaw: 33, pose: 1, light: 1.2, occluder: true, network: "b", keypoint: 4 },
+    limits,
+  );
+  const fields = Object.fromEntries(
+    Object.entries(figure.toPushFields(state)).map(([k, v]) => [k, String(v)]),
+  );
+  assert.deepEqual(figure.cleanPush(figure.fromPushFields(fields), limits), state);
+});
+
+test("distractor and occluder are boxes of their own, after cube and target", () => {
+  const names = (more) =>
+    figure.boxesOf(figure.cleanPush(more, limits), { cube: [0, 1, 0], target: [0, 0, 1] }).map((b) => b.name);
+  assert.deepEqual(names({}), ["cube", "target"]);
+  assert.deepEqual(names({ distractor: true, occluder: true }), ["cube", "target", "distractor", "occluder"]);
+});
+
+test("the metric's map is applied to the object's own keypoint", () => {
+  const network = {
+    name: "n",
+    assigned: [
+      { object: "cube", keypoint: 1, A: [[2, 0], [0, -1]], b: [0.1, 0.2] },
+      { object: "target", keypoint: -1, A: null, b: null },
+    ],
+  };
+  const said = figure.saidOf(network, [9, 9, 0.2, 0.4], 5, 9);
+  assert.deepEqual(Object.keys(said), ["cube"]);
+  assert.ok(Math.abs(said.cube[0] - ((0.5 + 1) / 2) * 8) < 1e-12);
+  assert.ok(Math.abs(said.cube[1] - ((-0.2 + 1) / 2) * 4) < 1e-12);
+  const words = figure.describePush(network, said, { cube: [said.cube[0] + 3, said.cube[1] + 4] });
+  assert.match(words, /cube: keypoint 1 is 5\.0 pixels off; target: no keypoint/);
+});
+
+test("pixels and image coordinates are inverse, the border pixels' centres at -1 and 1", () => {
+  assert.deepEqual(figure.toImage([0, 4], 5, 9), [-1, 1]);
+  assert.deepEqual(figure.toPixels(figure.toImage([3, 2], 5, 9), 5, 9), [3, 2]);
+});
+
+test("poses unpack to frames and metres", async () => {
+  const frames = Uint8Array.from({ length: 2 * 3 * 4 }, (_, k) => k);
+  const depth = Uint16Array.from([1, 10000, 65535, 20000, 5, 6, 7, 8]);
+  const bytes = deflateSync(Buffer.concat([Buffer.from(frames), Buffer.from(depth.buffer)]));
+  const poses = await figure.unpackPoses(bytes, 2, 2, 2);
+  assert.deepEqual([...poses.frames], [...frames]);
+  assert.equal(poses.depth[1], 1);
+  assert.equal(poses.depth[2], Infinity);
+  assert.ok(Math.abs(poses.depth[0] - 1e-4) < 1e-9);
+});
+
+test("planes are channels first, from 0 to 1", () => {
+  const planes = engine.toPlanes(Uint8Array.from([255, 0, 51, 0, 255, 102]), 1, 2);
+  assert.deepEqual([...planes].map((v) => Math.round(10 * v)), [10, 0, 0, 10, 2, 4]);
+});
+
+test("of several waiting requests only the last is run", async () => {
+  const [ran, done] = [[], []];
+  const open = [];
+  const run = (x) => new Promise((resolve) => {
+    ran.push(x);
+    open.push(() => resolve(10 * x));
+  });
+  const ask = engine.latestOnly(run, (y) => done.push(y), () => {});
+  ask(1);
+  ask(2);
+  ask(3);
+  open.shift()();
+  await new Promise((f) => setTimeout(f, 5));
+  open.shift()();
+  await new Promise((f) => setTimeout(f, 5));
+  assert.deepEqual(ran, [1, 3]);
+  assert.deepEqual(done, [10, 30]);
+});
+
+test("a failure is told, and the next request is run", async () => {
+  const told = [];
+  const run = (x) => (x === 1 ? Promise.reject(new Error("no")) : Promise.resolve(x));
+  const done = [];
+  const ask = engine.latestOnly(run, (y) => done.push(y), (error) => told.push(error.message));
+  await ask(1);
+  await ask(2);
+  assert.deepEqual(told, ["no"]);
+  assert.deepEqual(done, [2]);
+});
+
+test("a browser without WebAssembly is told so", async () => {
+  const kept = globalThis.WebAssembly;
+  delete globalThis.WebAssembly;
+  try {
+    await assert.rejects(engine.loadRuntime("http://127.0.0.1/none.mjs"), /no WebAssembly/);
+  } finally {
+    globalThis.WebAssembly = kept;
+  }
+});
+
+test("the kernel is asked by message and answers the one that asked", async () => {
+  let hear;
+  const sent = [];
+  const model = {
+    on: (name, callback) => (hear = callback),
+    off: () => {},
+    send: (content, _, buffers) => sent.push([content, buffers]),
+  };
+  const asked = engine.kernelEngine(model, "n").run({ data: Float32Array.of(1, 2), H: 1, W: 2 });
+  assert.equal(sent[0][0].network, "n");
+  assert.deepEqual([...new Float32Array(sent[0][1][0])], [1, 2]);
+  hear({ answer: 99, shapes: {} }, []);
+  const bytes = new Uint8Array(Float32Array.of(0.5, 0.25).buffer);
+  hear({ answer: 1, shapes: { keypoints: [1, 2] } }, [new DataView(bytes.buffer)]);
+  const { keypoints } = await asked;
+  assert.deepEqual([...keypoints.data], [0.5, 0.25]);
+});

@@ -1,0 +1,290 @@
+"""Find the cube: the class alone, and the figure on the built page, used as a reader uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Visit
+from test_playground import VIEW, rewritten
+from test_site import AXE
+from toy_extractor import Toy
+
+import kpbook
+from kpbook.extractors.registry import build
+from kpbook.images import to_float
+from kpbook.widgets import FindTheCube
+from kpbook.world.poses import Poses
+
+PAGE = "book/index.html"
+site_test = pytest.mark.site
+
+
+# -- the class ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def figure() -> FindTheCube:
+    return FindTheCube("rarity")
+
+
+def test_the_first_view_is_answered_by_torch(figure: FindTheCube) -> None:
+    image = to_float(Poses.sample().example[None])
+    with torch.no_grad():
+        expected = kpbook.load("rarity")(image)[0]
+    np.testing.assert_allclose(figure.networks[0]["first"], expected, atol=1e-6)
+
+
+def test_the_metric_s_keypoints_find_the_objects_in_the_first_view(figure: FindTheCube) -> None:
+    poses, network = Poses.sample(), figure.networks[0]
+    x, y, _, *target = poses.places.tolist()
+    truth, _ = poses.camera.project(np.array([[x, y, 0.02], [*target, 0.0]]))
+    for row, where in zip(network["assigned"][:2], truth, strict=True):
+        z = np.array(network["first"][row["keypoint"]])
+        assert np.linalg.norm(np.array(row["A"]) @ z + row["b"] - where) < 0.08  # 2.5 pixels of 64
+
+
+def test_the_kernel_answers_what_torch_says(figure: FindTheCube, monkeypatch: Any) -> None:
+    said: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(
+        figure, "send", lambda content, buffers=None: said.append((content, buffers))
+    )
+    image = to_float(Poses.sample().example[None])
+    question = {"question": 3, "network": "rarity", "H": 64, "W": 64}
+    figure._answer(figure, question, [memoryview(image.numpy().tobytes())])
+    ((content, buffers),) = said
+    assert content["answer"] == 3
+    assert content["shapes"] == {
+        "keypoints": [32, 2], "heatmaps": [32, 32, 32], "reconstruction": [3, 64, 64],
+    }  # fmt: skip
+    points = np.frombuffer(buffers[0], np.float32).reshape(32, 2)
+    np.testing.assert_allclose(points, figure.networks[0]["first"], atol=1e-5)
+    figure._answer(figure, {**question, "network": "none"}, [b""])
+    assert "none" in said[1][0]["error"]
+
+
+def test_a_network_that_was_just_trained_can_be_tried() -> None:
+    figure = FindTheCube(build("basic-quarter").eval(), cube=[0.1, 0.0])
+    assert [n["name"] for n in figure.networks] == ["basic-quarter"]
+    assert figure.cube == [0.1, 0.0]
+    assert len(figure.networks[0]["first"]) == 16
+
+
+def test_a_network_for_other_images_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"networks: got toy for images of \(20, 28\)"):
+        FindTheCube(Toy().eval())
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "message"),
+    [
+        ("cube", [0.3, 0.0], "cube: .*-0.2"),
+        ("target", [0.1], r"target: got shape \(1,\)"),
+        ("yaw", 91.0, "yaw"),
+        ("light", 0.0, "light"),
+        ("pose", 999, "pose"),
+        ("network", "none", "network: got 'none', expected one of 'rarity'"),
+        ("engine", "torch", "engine: got 'torch'"),
+    ],
+)
+def test_traits_are_checked(figure: FindTheCube, trait: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        setattr(figure, trait, value)
+
+
+def test_the_still_says_what_it_shows(figure: FindTheCube) -> None:
+    still = figure.still()
+    assert re.search(r"finds cube at pixel \([\d.]+, [\d.]+\); target at pixel", still)
+    assert still.count("<circle") == 3
+
+
+# -- the built page ----------------------------------------------------------------------------
+
+
+class Figure:
+    """The figure in a browser: its numbers, and the gestures of a reader."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.at = page.locator("#find-the-cube")
+        self.at.and_(page.locator("[data-ready]")).wait_for()
+        self.at.scroll_into_view_if_needed()
+
+    def ask(self, what: str) -> Any:
+        return self.at.evaluate(f"e => e.kpbook.{what}()")
+
+    def handle(self, name: str = "cube") -> Any:
+        return self.at.locator(f"[data-handle='{name}']")
+
+    def answered(self) -> None:
+        """Wait until the network has answered and what it said is drawn."""
+        self.at.and_(self.page.locator("[data-engine=ready]")).wait_for(timeout=20_000)
+        self.page.wait_for_timeout(400)
+
+    def drag(self, dx: int, dy: int, name: str = "cube") -> None:
+        box = self.handle(name).bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + dx, y + dy, steps=8)
+        self.page.mouse.up()
+        self.answered()
+
+    def off(self, name: str = "cube") -> float:
+        """Pixels of 64 between what the object's keypoint says and where the object is."""
+        return float(np.linalg.norm(np.subtract(self.ask("said")[name], self.ask("truth")[name])))
+
+
+@pytest.fixture
+def live(visit: Visit) -> Iterator[Figure]:
+    visit.page.goto(f"{visit.url}/{PAGE}")
+    yield Figure(visit.page)
+    visit.check()
+
+
+@site_test
+@pytest.mark.slow
+def test_nothing_is_loaded_before_the_first_touch(visit: Visit) -> None:
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.page.goto(f"{visit.url}/{PAGE}")
+    figure = Figure(visit.page)
+    visit.page.wait_for_timeout(500)
+    assert not [url for url in asked if "onnx" in url]
+    figure.drag(30, 10)
+    heavy = sorted(url.rpartition("/")[2] for url in asked if "onnx" in url)
+    assert heavy == ["ort-wasm-simd-threaded.wasm", "ort.wasm.bundle.min.mjs", "rarity.onnx"]
+    visit.check()
+
+
+@site_test
+@pytest.mark.slow
+def test_a_drag_moves_the_cube_s_keypoint_with_the_cube(live: Figure) -> None:
+    before_said, before_true = live.ask("said")["cube"], live.ask("truth")["cube"]
+    live.drag(70, 25)
+    said = np.subtract(live.ask("said")["cube"], before_said)
+    true = np.subtract(live.ask("truth")["cube"], before_true)
+    assert np.linalg.norm(true) > 5  # pixels of 64
+    assert said @ true / np.linalg.norm(said) / np.linalg.norm(true) > 0.97
+    assert live.off() < 2.5
+    words = live.at.locator(".words").inner_text()
+    assert re.search(r"cube: keypoint \d+ is [\d.]+ pixels off", words)
+
+
+@site_test
+@pytest.mark.slow
+def test_arrow_keys_move_the_cube_on_the_screen(live: Figure) -> None:
+    for key, axis, sign in (("ArrowRight", 0, 1), ("ArrowUp", 1, -1), ("ArrowLeft", 0, -1)):
+        before = live.ask("truth")["cube"]
+        live.handle().press(f"Shift+{key}")
+        live.answered()
+        moved = np.subtract(live.ask("truth")["cube"], before)
+        assert sign * moved[axis] > 1.5, key  # up and down the table are foreshortened
+        assert abs(moved[1 - axis]) < abs(moved[axis]), key
+        assert live.off() < 3
+
+
+@site_test
+@pytest.mark.slow
+def test_a_network_that_does_not_track_is_visibly_lost(live: Figure) -> None:
+    live.drag(60, 30)
+    tracked = live.off()
+    live.at.get_by_label("Network", exact=True).select_option("keynet-quarter-vel-std-bg")
+    live.answered()
+    live.page.wait_for_function(
+        "'keynet-quarter-vel-std-bg' in document.querySelector('#find-the-cube').kpbook.parities()"
+    )
+    live.page.wait_for_timeout(500)
+    assert live.ask("state")["network"] == "keynet-quarter-vel-std-bg"
+    assert live.off() > 3 * tracked
+
+
+@site_test
+@pytest.mark.slow
+def test_the_browser_says_what_torch_says(live: Figure) -> None:
+    """On the first view and, through the page's own pixels, on a rearranged one."""
+    live.drag(40, 20)
+    live.at.get_by_label("Pose of the arm", exact=True).press("End")
+    live.answered()
+    live.page.wait_for_timeout(400)
+    assert live.ask("parities")["rarity"] < 1e-4
+    assert "differ by at most" in live.at.locator(".parity").inner_text()
+    pixels = np.array(live.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
+    with torch.no_grad():
+        expected = kpbook.load("rarity")(to_float(pixels))[0].numpy()
+    shown = np.array(live.ask("points")).reshape(-1, 2)
+    np.testing.assert_allclose(shown, expected, atol=1e-4)
+
+
+@site_test
+@pytest.mark.slow
+def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
+    first = live.ask("state")
+    live.drag(50, 10)
+    live.at.get_by_label("A grey wall").check()
+    changed = live.ask("state")
+    assert changed != first
+    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    live.at.get_by_role("button", name="Copy link to this view").click()
+    live.at.get_by_text("Copied.").wait_for()
+    link = live.page.evaluate("navigator.clipboard.readText()")
+    live.at.get_by_role("button", name="Reset").click()
+    assert live.ask("state") == first
+    live.page.goto("about:blank")
+    live.page.goto(link)
+    again = Figure(live.page)
+    assert again.ask("state") == changed
+
+
+@site_test
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
+    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    live.drag(20, 10)
+    live.page.evaluate(AXE.read_text(encoding="utf-8"))
+    run = "e => axe.run(e, {resultTypes: ['violations']})"
+    found = live.at.evaluate(run)["violations"]
+    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+
+
+@site_test
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["rarity.onnx", "ort.wasm.bundle.min.mjs", "ort-wasm*.wasm"])
+def test_without_its_engine_the_figure_says_so_and_keeps_its_first_view(
+    visit: Visit, missing: str
+) -> None:
+    visit.page.route(f"**/{missing}", lambda route: route.abort())
+    page = visit.open(PAGE)
+    figure = Figure(page)
+    before = figure.ask("points")
+    figure.handle().press("Shift+ArrowRight")
+    figure.at.and_(page.locator("[data-engine=failed]")).wait_for(timeout=20_000)
+    assert "could not start in this browser" in figure.at.get_by_role("status").first.inner_text()
+    assert figure.ask("points") == before
+
+
+@site_test
+@pytest.mark.slow
+def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
+    rewritten(visit, "index.html", lambda text: text.replace("static-anywidget.js", "none.js"))
+    page = visit.open(PAGE)
+    still = page.locator("[data-kp-still]").first
+    assert still.locator("svg image").is_visible()
+    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+
+
+@site_test
+@pytest.mark.slow
+def test_what_the_page_stores_stays_small(site: Path) -> None:
+    text = (site / PAGE).read_text(encoding="utf-8")
+    assert VIEW in text
+    start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
+    stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
+    assert max(len(json.dumps(model)) for model in stored["state"].values()) < 110 * 1024
