@@ -91,11 +91,7 @@ export function drawState(state, poses, camera, colours) {
   return { rgb, mask };
 }
 
-/** Image coordinates of a pixel: -1 and +1 at the centres of the border pixels. */
-export function toImage([u, v], H, W) {
-  return [(2 * u) / (W - 1) - 1, (2 * v) / (H - 1) - 1];
-}
-
+/** Pixels of image coordinates: -1 and +1 at the centres of the border pixels. */
 export function toPixels([x, y], H, W) {
   return [((x + 1) / 2) * (W - 1), ((y + 1) / 2) * (H - 1)];
 }
@@ -393,7 +389,6 @@ class FindCubeView {
   answer(found, asked) {
     if (asked.network !== this.state().network) return;
     this.result = found;
-    this.asked = asked;
     this.host.dataset.engine = "ready";
     this.note.textContent = "";
     this.schedule();
@@ -578,14 +573,12 @@ class FindCubeView {
   }
 
   buildControls(id) {
-    const range = (name, label, min, max, step, show) => {
-      const control = rangeControl({
+    const range = (name, label, min, max, step, show) =>
+      rangeControl({
         id: `${id}-${name}`, label, min, max, step, show,
         onInput: (value) => this.set({ [name]: value }),
         onEnd: () => this.save.flush(),
       });
-      return control;
-    };
     const check = (name, label) =>
       checkControl({ id: `${id}-${name}`, label, onInput: (on) => { this.set({ [name]: on }); this.save.flush(); } });
     this.controls = {

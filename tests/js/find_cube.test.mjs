@@ -59,9 +59,9 @@ test("the metric's map is applied to the object's own keypoint", () => {
   assert.match(words, /cube: keypoint 1 is 5\.0 pixels off; target: no keypoint/);
 });
 
-test("pixels and image coordinates are inverse, the border pixels' centres at -1 and 1", () => {
-  assert.deepEqual(figure.toImage([0, 4], 5, 9), [-1, 1]);
-  assert.deepEqual(figure.toPixels(figure.toImage([3, 2], 5, 9), 5, 9), [3, 2]);
+test("the border pixels' centres are at -1 and 1", () => {
+  assert.deepEqual(figure.toPixels([-1, 1], 5, 9), [0, 4]);
+  assert.deepEqual(figure.toPixels([-0.25, 0], 5, 9), [3, 2]);
 });
 
 test("poses unpack to frames and metres", async () => {
