@@ -1,4 +1,4 @@
-"""Join the parts of a live figure's front end into the one text that a front end imports."""
+"""What live figures share: one module from several, a picture before the figure, small PNGs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,22 @@ HERE = Path(__file__).parent
 _IMPORT_PART = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.mjs";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
+
+
+class StillFirst:
+    """A figure that shows a still picture, then itself; it removes the picture when it is ready.
+
+    So a page keeps something to see where JavaScript is off or fails. The class has ``still()``.
+    """
+
+    def _ipython_display_(self: Any) -> None:
+        from IPython.display import publish_display_data
+
+        publish_display_data({"text/html": self.still(), "text/plain": ""})  # type: ignore[no-untyped-call]
+        bundle = self._repr_mimebundle_()
+        if bundle is not None:
+            data, metadata = bundle
+            publish_display_data(data, metadata)  # type: ignore[no-untyped-call]
 
 
 def join_modules(*parts: str) -> str:

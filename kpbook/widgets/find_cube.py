@@ -20,7 +20,7 @@ from kpbook.grid import as_size, to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
-from kpbook.widgets._base import front_end, png
+from kpbook.widgets._base import StillFirst, front_end, png
 from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
@@ -34,7 +34,7 @@ _WORDS = {"end_effector": "end effector"}
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
 
 
-class FindTheCube(anywidget.AnyWidget):
+class FindTheCube(StillFirst, anywidget.AnyWidget):
     """A scene with cube, target and arm, and the keypoints of trained networks in it.
 
     In a page without a kernel the network runs in the page, from files beside it; in a live
@@ -142,16 +142,6 @@ class FindTheCube(anywidget.AnyWidget):
     @traitlets.validate("engine")
     def _check_engine(self, proposal: Any) -> str:
         return check_choice(proposal["value"], ("auto", "browser", "kernel"), name="engine")
-
-    def _ipython_display_(self) -> None:
-        """Show a still picture, then the live figure, which removes it when it is ready."""
-        from IPython.display import publish_display_data
-
-        publish_display_data({"text/html": self.still(), "text/plain": ""})  # type: ignore[no-untyped-call]
-        bundle = self._repr_mimebundle_()
-        if bundle is not None:
-            data, metadata = bundle
-            publish_display_data(data, metadata)  # type: ignore[no-untyped-call]
 
     def still(self) -> str:
         """Return the first view as a small HTML figure with its text, without any script."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from kpbook import heatmaps
 from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
 from kpbook.grid import as_size, to_pixels
-from kpbook.widgets._base import front_end, png
+from kpbook.widgets._base import StillFirst, front_end, png
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
@@ -35,7 +35,7 @@ LIMITS = {
 }
 
 
-class SoftArgmaxPlayground(anywidget.AnyWidget):
+class SoftArgmaxPlayground(StillFirst, anywidget.AnyWidget):
     """One or two blobs on a map of logits, read out by three kinds of arg-max.
 
     Every trait but ``estimates`` may be set from Python and is set by the reader's gestures.
@@ -177,19 +177,6 @@ class SoftArgmaxPlayground(anywidget.AnyWidget):
     @traitlets.validate("show")
     def _check_show(self, proposal: Any) -> str:
         return check_choice(proposal["value"], ("probability", "logits"), name="show")
-
-    def _ipython_display_(self) -> None:
-        """Show a still picture, then the live figure, which removes the picture when it is ready.
-
-        So a page keeps something to see where JavaScript is off or fails.
-        """
-        from IPython.display import publish_display_data
-
-        publish_display_data({"text/html": self.still(), "text/plain": ""})  # type: ignore[no-untyped-call]
-        bundle = self._repr_mimebundle_()
-        if bundle is not None:
-            data, metadata = bundle
-            publish_display_data(data, metadata)  # type: ignore[no-untyped-call]
 
     def still(self) -> str:
         """Return the current view as a small HTML figure with its text, without any script."""
