@@ -19,7 +19,7 @@ import traitlets
 from conftest import ROOT, left_out
 
 import kpbook
-from kpbook.widgets import SoftArgmaxPlayground, _base, soft_argmax
+from kpbook.widgets import FindTheCube, SoftArgmaxPlayground, _base, soft_argmax
 
 WIDGETS = ROOT / "kpbook" / "widgets"
 LOADER = ROOT / "book" / "_assets" / "widgets" / "static-anywidget.js"
@@ -94,7 +94,7 @@ def test_front_end_is_a_module_that_node_reads_with_one_export(tmp_path: Path) -
 
 
 def test_nothing_is_fetched_from_another_host() -> None:
-    for text in (SoftArgmaxPlayground._esm, LOADER.read_text(encoding="utf-8")):
+    for text in (SoftArgmaxPlayground._esm, FindTheCube._esm, LOADER.read_text(encoding="utf-8")):
         hosts = set(re.findall(r"https?://([\w.]+)", text))
         assert hosts <= {"www.w3.org"}  # the name of the SVG namespace, not an address
         assert "fetch(" not in text
