@@ -86,7 +86,7 @@ class Figure:
         self.settle()
 
     def handle(self, k: int = 1) -> Any:
-        return self.at.locator(f".handle[data-blob='{k}']")
+        return self.at.locator(f"[data-handle='blob{k}']")
 
     def centre(self, k: int = 1) -> tuple[float, float]:
         box = self.handle(k).bounding_box()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import numpy as np
+import traitlets
 
 from kpbook._checks import complain
 
@@ -18,13 +22,28 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MU
 _LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
 
 
-class StillFirst:
+class LiveFigure(anywidget.AnyWidget):
     """A figure that shows a still picture, then itself; it removes the picture when it is ready.
 
-    So a page keeps something to see where JavaScript is off or fails. The class has ``still()``.
+    So a page keeps something to see where JavaScript is off or fails. A figure's class gives
+    ``_esm``, ``prompt`` and :meth:`still`.
+
+    Attributes:
+        prompt: The sentence above the figure: what to try and what to notice.
     """
 
-    def _ipython_display_(self: Any) -> None:
+    prompt = traitlets.Unicode().tag(sync=True)
+    still_id = traitlets.Unicode().tag(sync=True)  # the picture that the live figure removes
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.still_id = self.model_id
+
+    def still(self) -> str:
+        """Return the current view as a small HTML figure with its text, without any script."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
         from IPython.display import publish_display_data
 
         publish_display_data({"text/html": self.still(), "text/plain": ""})  # type: ignore[no-untyped-call]
@@ -32,6 +51,29 @@ class StillFirst:
         if bundle is not None:
             data, metadata = bundle
             publish_display_data(data, metadata)  # type: ignore[no-untyped-call]
+
+
+def still_picture(
+    still_id: str, image: np.ndarray, marks: str, words: str, *, width_em: float = 32
+) -> str:
+    """Return a still: an image, SVG ``marks`` over it in its pixels, and ``words`` below it.
+
+    Args:
+        still_id: The figure's ``still_id``.
+        image: uint8, grey ``(H, W)`` or colour ``(H, W, 3)``.
+        marks: SVG elements; pixel (u, v) has its centre at (u + 0.5, v + 0.5).
+        words: What the picture shows, read aloud in its place.
+        width_em: Widest that the picture gets, in letters' heights.
+    """
+    H, W = image.shape[:2]
+    picture = base64.b64encode(png(image)).decode()
+    said = html.escape(words)
+    return (
+        f'<figure data-kp-still="{still_id}" style="max-width:{width_em:g}em;margin:0">'
+        f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{said}" style="width:100%">'
+        f'<image href="data:image/png;base64,{picture}" width="{W}" height="{H}" '
+        f'style="image-rendering:pixelated"/>{marks}</svg><figcaption>{said}</figcaption></figure>'
+    )
 
 
 def join_modules(*parts: str) -> str:

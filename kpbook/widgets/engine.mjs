@@ -4,45 +4,92 @@
 // An engine is {run(images), close()}; `run` takes float32 images (3 x H x W, in [0, 1]) and
 // promises {keypoints, heatmaps, reconstruction}: flat Float32Arrays, {data, dims} each.
 
-const runtimes = new Map(); // address -> promise of onnxruntime-web: one download for a whole page
-
 /** The address of a file under the built book's `_static`. */
 export function siteFile(path, doc = document) {
   const root = doc.documentElement.dataset.content_root ?? "./";
   return new URL(`${root}_static/${path}`, doc.baseURI).href;
 }
 
-/** Load onnxruntime-web; one thread, since a plain host sends no headers for more. */
-export function loadRuntime(address) {
-  if (typeof WebAssembly === "undefined") {
-    return Promise.reject(new Error("this browser has no WebAssembly"));
-  }
-  if (!runtimes.has(address)) {
-    const loading = import(address).then((ort) => {
-      ort.env.wasm.numThreads = 1;
+/**
+ * What runs in the worker: onnxruntime-web, loaded once, and a session a network. It is sent there
+ * as text, so it uses nothing from outside itself.
+ */
+function inferenceWorker() {
+  let runtime = null;
+  const sessions = new Map();
+
+  async function load({ address, model, id }) {
+    runtime ??= import(address).then((ort) => {
+      ort.env.wasm.numThreads = 1; // a plain host sends no headers for more
       // The wasm alone: its JavaScript half is in the bundle.
       ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
       return ort;
     });
-    loading.catch(() => runtimes.delete(address)); // a later touch may try again
-    runtimes.set(address, loading);
+    const ort = await runtime;
+    const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    sessions.set(id, session);
   }
-  return runtimes.get(address);
+
+  async function run({ id, data, H, W }) {
+    const ort = await runtime;
+    const images = new ort.Tensor("float32", data, [1, 3, H, W]);
+    const found = await sessions.get(id).run({ images });
+    const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
+    return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
+  }
+
+  async function close({ id }) {
+    await sessions.get(id)?.release();
+    sessions.delete(id);
+  }
+
+  const jobs = { load, run, close };
+  self.onmessage = async ({ data: { question, job, ...given } }) => {
+    try {
+      self.postMessage({ question, found: await jobs[job](given) });
+    } catch (error) {
+      self.postMessage({ question, error: String(error?.message ?? error) });
+    }
+  };
 }
 
-/** An engine in the page. `model` is the address of the ONNX file. */
-export async function browserEngine(runtime, model) {
-  const ort = await loadRuntime(runtime);
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+let shared = null; // one worker, and so one download of the runtime, for all figures of a page
+
+/** The page's worker as ask(job, given) -> promise of its answer. */
+function pageWorker() {
+  const text = new Blob([`(${inferenceWorker})()`], { type: "text/javascript" });
+  const worker = new Worker(URL.createObjectURL(text), { type: "module" });
+  const waiting = new Map();
+  let next = 0;
+  worker.onmessage = ({ data: { question, found, error } }) => {
+    const asked = waiting.get(question);
+    waiting.delete(question);
+    if (error === undefined) asked.resolve(found);
+    else asked.reject(new Error(error));
+  };
+  worker.onerror = (event) => {
+    for (const asked of waiting.values()) asked.reject(new Error(event.message));
+    waiting.clear();
+  };
+  return (job, given) =>
+    new Promise((resolve, reject) => {
+      waiting.set(++next, { resolve, reject });
+      worker.postMessage({ question: next, job, ...given });
+    });
+}
+
+let sessions = 0;
+
+/** An engine in the page, off its own thread. `model` is the address of the ONNX file. */
+export async function browserEngine(address, model) {
+  if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
+  const ask = (shared ??= pageWorker());
+  const id = ++sessions;
+  await ask("load", { address, model, id });
   return {
     name: "browser",
-    async run({ data, H, W }) {
-      const images = new ort.Tensor("float32", data, [1, 3, H, W]);
-      const found = await session.run({ images });
-      const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
-      return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
-    },
-    close: () => session.release(),
+    run: ({ data, H, W }) => ask("run", { id, data, H, W }),
+    close: () => ask("close", { id }),
   };
 }
 

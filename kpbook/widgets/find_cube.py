@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -20,7 +17,7 @@ from kpbook.grid import as_size, to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
-from kpbook.widgets._base import StillFirst, front_end, png
+from kpbook.widgets._base import LiveFigure, front_end, still_picture
 from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
@@ -34,7 +31,7 @@ _WORDS = {"end_effector": "end effector"}
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
 
 
-class FindTheCube(StillFirst, anywidget.AnyWidget):
+class FindTheCube(LiveFigure):
     """A scene with cube, target and arm, and the keypoints of trained networks in it.
 
     In a page without a kernel the network runs in the page, from files beside it; in a live
@@ -77,7 +74,6 @@ class FindTheCube(StillFirst, anywidget.AnyWidget):
     scene = traitlets.Dict().tag(sync=True)
     networks: Any = traitlets.List().tag(sync=True)
     poses = traitlets.Bytes().tag(sync=True)
-    still_id = traitlets.Unicode().tag(sync=True)  # the picture that the live figure removes
 
     def __init__(self, *networks: Any, **traits: Any) -> None:
         self._poses = poses = Poses.sample()
@@ -95,7 +91,6 @@ class FindTheCube(StillFirst, anywidget.AnyWidget):
             ],
             **{"network": next(iter(self._extractors)), **first, **traits},
         )
-        self.still_id = self.model_id
         self.on_msg(self._answer)
 
     def _answer(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
@@ -162,14 +157,7 @@ class FindTheCube(StillFirst, anywidget.AnyWidget):
             f"A still picture of a live figure that needs JavaScript: the network {about['name']} "
             f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."
         )
-        picture = base64.b64encode(png(self._poses.example)).decode()
-        return (
-            f'<figure data-kp-still="{self.still_id}" style="max-width:24em;margin:0">'
-            f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{html.escape(words)}" '
-            f'style="width:100%"><image href="data:image/png;base64,{picture}" width="{W}" '
-            f'height="{H}" style="image-rendering:pixelated"/>{marks}</svg>'
-            f"<figcaption>{html.escape(words)}</figcaption></figure>"
-        )
+        return still_picture(self.still_id, self._poses.example, marks, words, width_em=24)
 
 
 def _extractors(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, Any]:

@@ -4,31 +4,23 @@
 // reads them, and writes every gesture back to them.
 
 import {
-  axisCoordinates,
   axisSums,
   checkControl,
   clamp,
-  decodeHash,
   distanceInCells,
   distributions,
-  draggable,
-  encodeHash,
   fitCanvas,
   formatNumber,
   gaussianNoise,
-  isDark,
   make,
   meanPosition,
   mode,
   numberIn,
-  onThemeChange,
   presence,
   rangeControl,
-  settled,
   spread,
-  throttled,
-  uniqueName,
 } from "./core.mjs";
+import { INKS, LiveFigure, markIcon, mount, setText, strokeMark } from "./figure.mjs";
 
 // ---- the map and its read-outs: no page needed -------------------------------------------------
 
@@ -210,38 +202,15 @@ export function fromCanvas([px, py], plan, H, W) {
 
 // ---- colours and marks -------------------------------------------------------------------------
 
-// Okabe and Ito's colours; the marks also differ in shape and nest when they coincide.
 const THEMES = {
-  light: {
-    ink: "#17202b",
-    muted: "#4d5a68",
-    line: "#c3ccd6",
-    halo: "#ffffff",
-    joint: "#d55e00",
-    separable: "#00805f",
-    mode: "#0072b2",
-    low: [243, 245, 248],
-    high: [38, 48, 60],
-  },
-  dark: {
-    ink: "#edf1f5",
-    muted: "#aab6c3",
-    line: "#46525f",
-    halo: "#0d1116",
-    joint: "#f0883e",
-    separable: "#2fc79b",
-    mode: "#56b4e9",
-    low: [27, 34, 43],
-    high: [236, 241, 246],
-  },
+  light: { ...INKS.light, joint: INKS.light.cube, separable: INKS.light["end effector"], mode: INKS.light.target,
+    low: [243, 245, 248], high: [38, 48, 60] },
+  dark: { ...INKS.dark, joint: INKS.dark.cube, separable: INKS.dark["end effector"], mode: INKS.dark.target,
+    low: [27, 34, 43], high: [236, 241, 246] },
 };
 
-const MARKS = {
-  truth: "M-12 0H-4M4 0H12M0 -12V-4M0 4V12",
-  joint: "M3.5 0A3.5 3.5 0 1 1 -3.5 0A3.5 3.5 0 1 1 3.5 0Z",
-  separable: "M-6 -6H6V6H-6Z",
-  mode: "M0 -10L10 0L0 10L-10 0Z",
-};
+// Marks that differ in shape and nest when they coincide.
+const MARKS = { truth: "cross", joint: "dot", separable: "M-6 -6H6V6H-6Z", mode: "target" };
 
 const NAMES = {
   truth: "Truth",
@@ -249,33 +218,6 @@ const NAMES = {
   separable: "Separable",
   mode: "Mode",
 };
-
-function drawMark(context, name, [x, y], theme) {
-  const path = new Path2D(MARKS[name]);
-  context.save();
-  context.translate(x, y);
-  context.lineJoin = "round";
-  context.strokeStyle = theme.halo;
-  context.lineWidth = 5;
-  context.stroke(path);
-  const colour = name === "truth" ? theme.ink : theme[name];
-  context.strokeStyle = context.fillStyle = colour;
-  context.lineWidth = 2;
-  if (name === "joint") context.fill(path);
-  context.stroke(path);
-  context.restore();
-}
-
-function markIcon(name) {
-  const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  icon.setAttribute("viewBox", "-13 -13 26 26");
-  icon.setAttribute("aria-hidden", "true");
-  icon.setAttribute("class", `mark ${name}`);
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", MARKS[name]);
-  icon.append(path);
-  return icon;
-}
 
 /** Paint the map into one pixel a cell; shade 0 is the lowest value, 1 the highest. */
 function paintCells(image, values, { low, high }, bend) {
@@ -374,61 +316,26 @@ function drawFigure(context, plan, cells, state, result, theme) {
   drawProfile(context, plan.below, false, along("x"), means(0), theme);
   drawProfile(context, plan.right, true, along("y"), means(1), theme);
   for (const name of ["mode", "separable", "truth", "joint"]) {
-    drawMark(context, name, toCanvas(estimates[name], plan, H, W), theme);
+    const colour = name === "truth" ? theme.ink : theme[name];
+    const at = toCanvas(estimates[name], plan, H, W);
+    strokeMark(context, MARKS[name], at, colour, theme.halo, { fill: name === "joint" });
   }
 }
 
 // ---- the view ----------------------------------------------------------------------------------
 
 const STYLE = `
-:host { display: block; contain: inline-size; }
-* { box-sizing: border-box; }
-.figure {
-  --ink: #17202b; --muted: #4d5a68; --line: #c3ccd6; --surface: #ffffff; --accent: #0072b2;
-  --joint: #d55e00; --separable: #00805f; --mode: #0072b2;
-  container-type: inline-size; color: var(--ink); background: var(--surface);
-  border: 1px solid var(--line); border-radius: 8px; padding: 14px; margin: 0;
-  font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-}
-.figure[data-theme="dark"] {
-  --ink: #edf1f5; --muted: #aab6c3; --line: #46525f; --surface: #161b22; --accent: #56b4e9;
-  --joint: #f0883e; --separable: #2fc79b; --mode: #56b4e9; color-scheme: dark;
-}
-.prompt { margin: 0 0 10px; max-width: 80ch; text-wrap: pretty; }
-.top { display: grid; gap: 14px; }
-.stage { position: relative; min-width: 0; }
-canvas { display: block; }
-.handle {
-  position: absolute; left: 0; top: 0; width: 44px; height: 44px; margin: -22px 0 0 -22px;
-  border-radius: 50%; cursor: grab; touch-action: none; user-select: none;
-  -webkit-tap-highlight-color: transparent;
-}
-.handle:active { cursor: grabbing; }
-.handle::before {
-  content: ""; position: absolute; inset: 5px; border-radius: 50%;
-  border: 2px dashed var(--ink); outline: 2px solid var(--surface); outline-offset: 0;
-  opacity: 0.85;
-}
+.figure { --joint: var(--cube); --separable: var(--end-effector); --mode: var(--target); }
 .handle span {
-  position: absolute; right: -1px; top: -1px; /* outwards: the estimates lie towards the centre */ width: 18px; height: 18px; border-radius: 50%;
+  position: absolute; right: -1px; top: -1px; /* outwards: the estimates lie towards the centre */
+  width: 18px; height: 18px; border-radius: 50%;
   background: var(--ink); color: var(--surface); font: 700 12px/18px system-ui, sans-serif;
   text-align: center; box-shadow: 0 0 0 1.5px var(--surface);
 }
 .handle.left span { right: auto; left: -1px; }
 .handle.low span { top: auto; bottom: -1px; }
-.handle:focus-visible, .handle:focus { outline: none; }
-.handle:focus-visible::before { inset: 3px; border: 3px solid var(--accent); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption, .legend { text-align: left; color: var(--muted); font-size: 13px; }
-caption { padding-bottom: 2px; }
-th, td { padding: 4px 0 4px 6px; text-align: right; font-weight: 400; white-space: nowrap; }
-thead th { color: var(--muted); font-size: 13px; padding-top: 0; padding-bottom: 2px; }
-th:first-child { text-align: left; padding-left: 0; white-space: normal; }
-tbody tr { border-top: 1px solid var(--line); }
 tbody th { display: flex; align-items: center; gap: 7px; line-height: 1.25; }
 td.error { font-weight: 600; }
-.mark { width: 22px; height: 22px; flex: none; fill: none; stroke-width: 2; overflow: visible; }
-.mark.truth { stroke: var(--ink); }
 .mark.joint { stroke: var(--joint); fill: var(--joint); }
 .mark.separable { stroke: var(--separable); }
 .mark.mode { stroke: var(--mode); }
@@ -436,36 +343,11 @@ dl { display: grid; grid-template-columns: 1fr auto; gap: 3px 8px; margin: 10px 
   padding: 8px 0 0; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }
 dt { color: var(--muted); margin: 0; font-size: 13px; line-height: 20px; }
 dd { margin: 0; text-align: right; }
-.controls { display: grid; gap: 8px 28px; margin-top: 12px; padding-top: 12px;
-  border-top: 1px solid var(--line); }
-.controls > div { display: grid; gap: 8px; }
-.range:has(input:disabled) label { color: var(--muted); }
-.range { display: grid; grid-template-columns: 1fr auto; column-gap: 10px; align-items: baseline; }
-.range input { grid-column: 1 / -1; width: 100%; height: 24px; margin: 0; cursor: pointer;
-  accent-color: var(--accent); }
-output { font-variant-numeric: tabular-nums; color: var(--muted); }
-.check, .choice { display: flex; gap: 8px; align-items: center; min-height: 28px; }
-.check input, .choice input { width: 18px; height: 18px; margin: 0; accent-color: var(--accent);
-  flex: none; cursor: pointer; }
-label { cursor: pointer; }
 fieldset { border: 0; padding: 0; margin: 0; min-width: 0; display: flex; flex-wrap: wrap;
   gap: 0 16px; align-items: center; }
 legend { float: left; padding: 0; margin-right: 2px; }
-.hidden { display: none; }
-.buttons { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 12px; align-items: center; }
-button { font: inherit; color: var(--ink); background: transparent; cursor: pointer;
-  border: 1px solid var(--muted); border-radius: 6px; padding: 5px 12px; min-height: 34px; }
-button:hover { background: color-mix(in srgb, var(--ink) 8%, transparent); }
-button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-.copied { color: var(--muted); }
-.words { margin: 12px 0 0; color: var(--muted); font-size: 13px; max-width: 80ch; }
 @container (min-width: 620px) {
   .top { grid-template-columns: minmax(0, 1fr) 250px; align-items: start; }
-  .controls { grid-template-columns: 1fr 1fr; }
-}
-@media (prefers-reduced-motion: no-preference) {
-  .handle::before { transition: inset 80ms; }
-  button { transition: background 80ms; }
 }
 `;
 
@@ -473,7 +355,7 @@ function resultTable(cells) {
   const head = ["Estimate", "x", "y", "error"].map((text) => make("th", { scope: "col" }, text));
   const rows = Object.keys(NAMES).map((name) => {
     cells[name] = ["x", "y", "error"].map((what) => make("td", { class: what }));
-    const title = make("th", { scope: "row" }, markIcon(name), NAMES[name]);
+    const title = make("th", { scope: "row" }, markIcon(MARKS[name], name), NAMES[name]);
     return make("tr", { "data-row": name }, title, ...cells[name]);
   });
   return make(
@@ -500,47 +382,32 @@ function factList(facts) {
   return list;
 }
 
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 const INPUTS = ["blobs", "temperature", "noise", "background", "shift", "relu", "seed", "show"];
 
-class SoftArgmaxView {
+class SoftArgmaxView extends LiveFigure {
   constructor(model, host) {
-    this.model = model;
-    this.host = host;
-    this.static = model.host === "static-page";
-    this.initial = this.snapshot();
+    super(model, host, {
+      name: "soft-argmax", title: "Soft-argmax playground", traits: INPUTS, also: ["size", "sigma"], style: STYLE,
+    });
     this.second = { ...(this.state().blobs[1] ?? SECOND_BLOB) };
-    this.frame = 0;
     this.cells = {};
     this.facts = {};
-    this.save = throttled(() => model.save_changes(), 120);
-    this.speak = settled(() => setText(this.words, describe(this.result.estimates)), 350);
-    this.undo = [];
-    this.build();
-    this.listen();
-    this.followLink();
-    this.redraw();
-    setText(this.words, describe(this.result.estimates));
   }
 
-  // State. The traits are the truth; `set` writes them, every change schedules one redraw.
-
-  snapshot() {
-    return structuredClone(Object.fromEntries(INPUTS.map((k) => [k, this.model.get(k)])));
+  clean(raw) {
+    return cleanState({ size: this.model.get("size"), sigma: this.model.get("sigma"), ...raw });
   }
 
-  state() {
-    const raw = Object.fromEntries(INPUTS.map((name) => [name, this.model.get(name)]));
-    return cleanState({ ...raw, size: this.model.get("size"), sigma: this.model.get("sigma") });
+  toFields(state) {
+    return toFields(state);
   }
 
-  set(changes) {
-    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
-    this.save();
-    this.schedule();
+  fromFields(fields) {
+    return fromFields(fields);
+  }
+
+  describe() {
+    return describe(this.result.estimates);
   }
 
   setBlob(k, change) {
@@ -548,7 +415,6 @@ class SoftArgmaxView {
     Object.assign(blobs[k], change);
     blobs[k].x = round(clamp(blobs[k].x, -1, 1));
     blobs[k].y = round(clamp(blobs[k].y, -1, 1));
-    if (k === 1) this.second = { ...blobs[1] };
     this.set({ blobs });
   }
 
@@ -558,9 +424,20 @@ class SoftArgmaxView {
     this.save.flush();
   }
 
+  changed() {
+    const { blobs } = this.state();
+    if (blobs[1]) this.second = { ...blobs[1] };
+    this.schedule();
+  }
+
+  reset() {
+    this.second = { ...(cleanState(this.initial).blobs[1] ?? SECOND_BLOB) };
+    super.reset();
+  }
+
   // The page's parts, built once.
 
-  build() {
+  parts() {
     this.canvas = make("canvas", {
       role: "img",
       "aria-label": "Heat map with the truth and three estimates; the table gives the numbers.",
@@ -568,37 +445,15 @@ class SoftArgmaxView {
     this.image = null;
     this.handles = [0, 1].map((k) => this.buildHandle(k));
     this.stage = make("div", { class: "stage" }, this.canvas, ...this.handles);
-    this.words = make("p", { class: "words", role: "status", "aria-live": "polite" });
     const side = make("div", {}, resultTable(this.cells), factList(this.facts));
-    this.root = make(
-      "div",
-      { class: "figure", role: "group", "aria-label": "Soft-argmax playground" },
-      make("p", { class: "prompt" }, this.model.get("prompt") ?? ""),
+    return [
       make("div", { class: "top" }, make("div", {}, this.stage, this.buildShade()), side),
       this.buildControls(),
-      this.buildButtons(),
-      this.words,
-    );
-    const shadow = this.host.attachShadow({ mode: "open" });
-    shadow.append(make("style", {}, STYLE), this.root);
+    ];
   }
 
   buildHandle(k) {
-    const handle = make(
-      "div",
-      {
-        class: "handle",
-        role: "slider",
-        tabindex: 0,
-        "aria-roledescription": "point, moved in two dimensions by the arrow keys",
-        "aria-label": `Blob ${k + 1}`,
-        "aria-valuemin": -1,
-        "aria-valuemax": 1,
-        "data-blob": k + 1,
-      },
-      make("span", { "aria-hidden": "true" }, String(k + 1)),
-    );
-    draggable(handle, {
+    const handle = this.handle(`blob${k + 1}`, `Blob ${k + 1}`, [-1, 1], {
       toPoint: (clientX, clientY) => {
         const box = this.canvas.getBoundingClientRect();
         const { H, W } = this.state();
@@ -614,8 +469,8 @@ class SoftArgmaxView {
           y: blobs[k].y + (H > 1 ? (2 * dy * cells) / (H - 1) : 0),
         });
       },
-      end: () => this.save.flush(),
     });
+    handle.append(make("span", { "aria-hidden": "true" }, String(k + 1)));
     return handle;
   }
 
@@ -640,35 +495,30 @@ class SoftArgmaxView {
 
   buildControls() {
     const plain = (digits) => (v) => formatNumber(v, digits);
-    const range = (id, label, step, show, onInput, scale = {}) => {
-      const [min, max] = scale.limits ?? LIMITS[id];
-      const onEnd = () => this.save.flush();
-      return rangeControl({ id, label, min, max, step, show, onInput, onEnd, ...scale });
-    };
-    const trait = (id) => (value) => this.set({ [id]: value });
-    const height = (k) => (value) => this.setBlob(k, { height: value });
-    const limits = LIMITS.height;
+    const range = (name, label, step, digits) => this.range(name, label, LIMITS[name], step, plain(digits));
+    const height = (k) =>
+      rangeControl({
+        id: `height${k + 1}`, label: `Blob ${k + 1}, peak logit`, step: 0.1, show: plain(1),
+        min: LIMITS.height[0], max: LIMITS.height[1],
+        onInput: (value) => this.setBlob(k, { height: value }),
+        onEnd: () => this.save.flush(),
+      });
+    const logLimits = LIMITS.temperature.map((t) => Math.round(Math.log10(t) * 100) / 100);
     const log = {
-      limits: LIMITS.temperature.map((t) => Math.round(Math.log10(t) * 100) / 100),
       toSlider: Math.log10,
       fromSlider: (v) => clamp(Number((10 ** v).toPrecision(3)), ...LIMITS.temperature),
     };
     this.ranges = {
-      height1: range("height1", "Blob 1, peak logit", 0.1, plain(1), height(0), { limits }),
-      height2: range("height2", "Blob 2, peak logit", 0.1, plain(1), height(1), { limits }),
-      background: range("background", "Background logit", 0.1, plain(1), trait("background")),
-      shift: range("shift", "Added to every logit", 0.1, plain(1), trait("shift")),
-      noise: range("noise", "Noise, standard deviation", 0.05, plain(2), trait("noise")),
-      temperature: range(
-        "temperature", "Temperature", 0.01, (v) => String(Number(v.toPrecision(3))),
-        trait("temperature"), log,
-      ),
+      height1: height(0),
+      height2: height(1),
+      background: range("background", "Background logit", 0.1, 1),
+      shift: range("shift", "Added to every logit", 0.1, 1),
+      noise: range("noise", "Noise, standard deviation", 0.05, 2),
+      temperature: this.range("temperature", "Temperature", logLimits, 0.01, (v) => String(Number(v.toPrecision(3))), log),
     };
-    const second = (on) => this.showSecond(on);
-    const relu = (on) => this.set({ relu: on });
     this.checks = {
-      second: checkControl({ id: "second", label: "Second blob", onInput: second }),
-      relu: checkControl({ id: "relu", label: "ReLU before the softmax", onInput: relu }),
+      second: checkControl({ id: "second", label: "Second blob", onInput: (on) => this.showSecond(on) }),
+      relu: this.check("relu", "ReLU before the softmax"),
     };
     const r = Object.fromEntries(Object.entries(this.ranges).map(([k, v]) => [k, v.element]));
     return make(
@@ -679,79 +529,8 @@ class SoftArgmaxView {
     );
   }
 
-  buildButtons() {
-    this.copied = make("span", { class: "copied", role: "status" });
-    const row = make(
-      "div",
-      { class: "buttons" },
-      make("button", { type: "button", click: () => this.reset() }, "Reset"),
-      make("button", { type: "button", click: () => this.newNoise() }, "New noise"),
-    );
-    if (this.static) {
-      row.append(make("button", { type: "button", click: () => this.copyLink() }, "Copy link"));
-    }
-    row.append(this.copied);
-    return row;
-  }
-
-  // What happens around the figure.
-
-  listen() {
-    const schedule = () => this.schedule();
-    for (const name of [...INPUTS, "size", "sigma"]) this.model.on(`change:${name}`, schedule);
-    this.undo.push(() => {
-      for (const name of [...INPUTS, "size", "sigma"]) this.model.off(`change:${name}`, schedule);
-    });
-    this.undo.push(onThemeChange(schedule));
-    const resize = new ResizeObserver(schedule);
-    resize.observe(this.stage);
-    this.undo.push(() => resize.disconnect());
-    if (this.static) {
-      const follow = () => this.followLink();
-      window.addEventListener("hashchange", follow);
-      this.undo.push(() => window.removeEventListener("hashchange", follow));
-    }
-  }
-
-  destroy() {
-    this.undo.forEach((stop) => stop());
-    this.save.cancel();
-    this.speak.cancel();
-    cancelAnimationFrame(this.frame);
-  }
-
-  followLink() {
-    const fields = this.static ? decodeHash(this.host.id, window.location.hash) : null;
-    if (!fields) return;
-    const state = cleanState({ ...fromFields(fields), size: this.model.get("size") });
-    if (state.blobs[1]) this.second = { ...state.blobs[1] };
-    this.set(Object.fromEntries(INPUTS.map((name) => [name, state[name]])));
-    this.host.scrollIntoView({ block: "nearest" });
-  }
-
-  link() {
-    return window.location.href.split("#")[0] + encodeHash(this.host.id, toFields(this.state()));
-  }
-
-  async copyLink() {
-    const link = this.link();
-    window.history.replaceState(null, "", link);
-    try {
-      await navigator.clipboard.writeText(link);
-      this.copied.textContent = "Link copied.";
-    } catch {
-      this.copied.textContent = "The address bar now holds the link.";
-    }
-  }
-
-  reset() {
-    this.second = { ...(cleanState(this.initial).blobs[1] ?? SECOND_BLOB) };
-    this.copied.textContent = "";
-    this.set(structuredClone(this.initial));
-    this.save.flush();
-    if (this.static && decodeHash(this.host.id, window.location.hash)) {
-      window.history.replaceState(null, "", window.location.href.split("#")[0]);
-    }
+  buttons() {
+    return [make("button", { type: "button", click: () => this.newNoise() }, "New noise")];
   }
 
   newNoise() {
@@ -762,21 +541,13 @@ class SoftArgmaxView {
 
   // One frame.
 
-  schedule() {
-    if (!this.frame) this.frame = requestAnimationFrame(() => this.redraw());
-  }
-
-  redraw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    const state = this.state();
+  draw(state) {
     this.logits = makeLogits(state, this.noiseFor(state));
     this.result = readOut(state, this.logits);
-    this.draw(state);
+    this.paint(state);
     this.write(state);
     this.model.set("estimates", this.result.estimates);
     this.save();
-    this.speak();
   }
 
   noiseFor({ H, W, seed }) {
@@ -787,10 +558,9 @@ class SoftArgmaxView {
     return this.unit;
   }
 
-  draw(state) {
+  paint(state) {
     const { H, W } = state;
-    const name = isDark() ? "dark" : "light";
-    this.root.dataset.theme = name;
+    const theme = THEMES[this.theme];
     this.plan = planCanvas(Math.max(200, this.stage.clientWidth), H, W);
     const context = fitCanvas(this.canvas, this.plan.width, this.plan.height);
     if (this.image?.width !== W || this.image?.height !== H) {
@@ -799,9 +569,9 @@ class SoftArgmaxView {
     }
     const probability = state.show === "probability";
     const values = probability ? this.result.heatmap : this.logits;
-    paintCells(this.image, values, THEMES[name], probability);
+    paintCells(this.image, values, theme, probability);
     this.pixels.getContext("2d").putImageData(this.image, 0, 0);
-    drawFigure(context, this.plan, this.pixels, state, this.result, THEMES[name]);
+    drawFigure(context, this.plan, this.pixels, state, this.result, theme);
     this.handles.forEach((handle, k) => {
       const blob = state.blobs[k];
       handle.classList.toggle("hidden", !blob);
@@ -840,27 +610,21 @@ class SoftArgmaxView {
     this.checks.relu.set(state.relu);
     this.shades[state.show].checked = true;
   }
+
+  look() {
+    return {
+      state: () => this.state(),
+      logits: () => Array.from(this.logits),
+      estimates: () => structuredClone(this.result.estimates),
+      link: () => this.link(),
+      cell: () => this.plan.cell, // CSS pixels
+      redraw: () => this.redraw(),
+    };
+  }
 }
 
-function render({ model, el }) {
-  const host = make("div", { "data-lm-suppress-shortcuts": "true" }); // JupyterLab: keys are ours
-  host.id = uniqueName("soft-argmax");
-  el.append(host);
-  const view = new SoftArgmaxView(model, host);
-  // For tests and for the curious: the very numbers behind the picture.
-  host.kpbook = {
-    state: () => view.state(),
-    logits: () => Array.from(view.logits),
-    estimates: () => structuredClone(view.result.estimates),
-    link: () => view.link(),
-    cell: () => view.plan.cell, // CSS pixels
-    redraw: () => view.redraw(),
-  };
-  // The still picture that stood in for this figure has done its work.
-  const still = `[data-kp-still="${CSS.escape(model.get("still_id") ?? "")}"]`;
-  document.querySelectorAll(still).forEach((picture) => picture.remove());
-  host.dataset.ready = "true";
-  return () => view.destroy();
+function render(place) {
+  return mount(place, (host) => new SoftArgmaxView(place.model, host));
 }
 
 export default { render };

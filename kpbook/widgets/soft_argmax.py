@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import math
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -16,7 +13,7 @@ from torch import Tensor
 from kpbook import heatmaps
 from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
 from kpbook.grid import as_size, to_pixels
-from kpbook.widgets._base import StillFirst, front_end, png
+from kpbook.widgets._base import LiveFigure, front_end, still_picture
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
@@ -35,7 +32,7 @@ LIMITS = {
 }
 
 
-class SoftArgmaxPlayground(StillFirst, anywidget.AnyWidget):
+class SoftArgmaxPlayground(LiveFigure):
     """One or two blobs on a map of logits, read out by three kinds of arg-max.
 
     Every trait but ``estimates`` may be set from Python and is set by the reader's gestures.
@@ -78,11 +75,9 @@ class SoftArgmaxPlayground(StillFirst, anywidget.AnyWidget):
     show = traitlets.Unicode("probability").tag(sync=True)
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     estimates = traitlets.Dict().tag(sync=True)
-    still_id = traitlets.Unicode().tag(sync=True)  # the picture that the live figure removes
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self.still_id = self.model_id
         self.estimates = self.read_out()
         self.observe(self._read_out_again, list(_INPUTS))
 
@@ -206,14 +201,7 @@ class SoftArgmaxPlayground(StillFirst, anywidget.AnyWidget):
                 f'<path d="{path}" transform="translate({x:.2f} {y:.2f})" fill="none" '
                 f'stroke="{_COLOURS[name]}" stroke-width=".22"/>'
             )
-        picture = base64.b64encode(png(shade)).decode()
-        return (
-            f'<figure data-kp-still="{self.still_id}" style="max-width:32em;margin:0">'
-            f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{html.escape(words)}" '
-            f'style="width:100%"><image href="data:image/png;base64,{picture}" width="{W}" '
-            f'height="{H}" style="image-rendering:pixelated"/>{marks}</svg>'
-            f"<figcaption>{html.escape(words)}</figcaption></figure>"
-        )
+        return still_picture(self.still_id, shade, marks, words)
 
 
 def mulberry32(seed: int, n: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import test from "node:test";
 import { deflateSync } from "node:zlib";
 
 import * as engine from "../../kpbook/widgets/engine.mjs";
+import * as parts from "../../kpbook/widgets/figure.mjs";
 import * as figure from "../../kpbook/widgets/find_cube.mjs";
 
 const limits = {
@@ -60,8 +61,8 @@ test("the metric's map is applied to the object's own keypoint", () => {
 });
 
 test("the border pixels' centres are at -1 and 1", () => {
-  assert.deepEqual(figure.toPixels([-1, 1], 5, 9), [0, 4]);
-  assert.deepEqual(figure.toPixels([-0.25, 0], 5, 9), [3, 2]);
+  assert.deepEqual(parts.toPixels([-1, 1], 5, 9), [0, 4]);
+  assert.deepEqual(parts.toPixels([-0.25, 0], 5, 9), [3, 2]);
 });
 
 test("poses unpack to frames and metres", async () => {
@@ -114,7 +115,7 @@ test("a browser without WebAssembly is told so", async () => {
   const kept = globalThis.WebAssembly;
   delete globalThis.WebAssembly;
   try {
-    await assert.rejects(engine.loadRuntime("http://127.0.0.1/none.mjs"), /no WebAssembly/);
+    await assert.rejects(engine.browserEngine("http://127.0.0.1/none.mjs", "none.onnx"), /no WebAssembly/);
   } finally {
     globalThis.WebAssembly = kept;
   }
