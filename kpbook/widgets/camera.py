@@ -1,0 +1,210 @@
+"""Camera: move a camera round the table and follow points into its image, by chapter 2's equations."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from kpbook._checks import check_choice, check_range, check_shape
+from kpbook.cameras import Camera
+from kpbook.grid import to_pixels
+from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.world import views
+from kpbook.world.views import ORBITS, Orbit
+
+IMAGE_SIZE = 128  # pixels that M and (u, v) are counted in: the scene of chapter 2
+#: Range of each number; the sliders end there. A target's three numbers share one.
+LIMITS = {
+    "target": (-1.0, 1.0),  # metres
+    "distance": (0.1, 2.0),  # metres
+    "yaw": (-180.0, 180.0),  # degrees, as the next two
+    "pitch": (-90.0, 0.0),
+    "fov": (10.0, 120.0),
+}
+#: How far from a recorded camera its picture is still shown: half a step of each slider.
+TOLERANCE = {"distance": 0.005, "yaw": 0.5, "pitch": 0.5, "fov": 0.5}
+_HINTS = {
+    "target": "Metres, order (x, y, z).",
+    "distance": "Metres from the target.",
+    "yaw": "Degrees: 0 stands at -y, 90 at +x.",
+    "pitch": "Degrees: 0 is level, -90 looks straight down.",
+    "fov": "Degrees between the image's upper and lower edge.",
+}
+_GRID_M, _AXIS_M = 0.1, 0.1  # between the table's lines; length of a drawn axis
+_LABELS = {
+    "paper": "the paper’s camera", "front": "front", "side": "side", "top": "top",
+}  # fmt: skip
+_PROMPT = (
+    "Try: narrow the field of view, then raise the distance until the cube has its old size. "
+    "Notice: the lens changes M alone, the distance one number of X_CW; from far away, parallel "
+    "edges look parallel."
+)
+_STILL_COLOURS = {"cube": "#d55e00", "target": "#0072b2", "end_effector": "#00805f"}
+
+
+class CameraFigure(LiveFigure):
+    """A camera on an orbit round the table, what it sees, and every step of the projection.
+
+    The camera has panda-gym's parameters, without roll: see :meth:`kpbook.cameras.Camera.orbit`.
+    Where it stands as one of :data:`kpbook.world.views.ORBITS`, the recorded picture lies behind
+    the lines. A point at or behind the camera has no image, and the figure says so.
+
+    Attributes:
+        target: The point in the middle of the image, ``[x, y, z]`` metres.
+        distance: Of the camera from it, 0.1 to 2 metres.
+        yaw: Degrees, -180 to 180: 0 stands at -y, 90 at +x.
+        pitch: Degrees, -90 (looks straight down) to 0 (level).
+        fov: Degrees between the image's upper and lower edge, 10 to 120.
+        point: Which point is followed: ``"cube"``, ``"target"``, ``"end_effector"``, ``"origin"``
+            or a corner of the cube, ``"corner0"`` to ``"corner7"``.
+        picture: Show the recorded picture where there is one.
+        prompt: The sentence above the figure.
+
+    Example:
+        >>> figure = CameraFigure(fov=90.0)
+        >>> figure.camera().intrinsics.round(1).tolist()
+        [[64.0, 0.0, 63.5], [0.0, 64.0, 63.5], [0.0, 0.0, 1.0]]
+    """
+
+    _esm = front_end("camera.mjs")
+
+    target: Any = traitlets.List().tag(sync=True)
+    distance = traitlets.Float().tag(sync=True)
+    yaw = traitlets.Float().tag(sync=True)
+    pitch = traitlets.Float().tag(sync=True)
+    fov = traitlets.Float().tag(sync=True)
+    point = traitlets.Unicode("cube").tag(sync=True)
+    picture = traitlets.Bool(True).tag(sync=True)
+    prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
+    scene = traitlets.Dict().tag(sync=True)
+    frames = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        self._views = recorded = views.sample()
+        self._points = _points(recorded.objects, recorded.positions)
+        first = ORBITS["paper"]._asdict() | {"target": list(ORBITS["paper"].target)}
+        super().__init__(
+            scene=_scene(self._points, recorded.frames.shape[1:3]),
+            frames=zlib.compress(recorded.frames.tobytes(), 9),
+            **(first | traits),
+        )
+
+    def camera(self) -> Camera:
+        """Return the camera that the figure shows, for an image of 128 by 128 pixels."""
+        return self._orbit().camera(IMAGE_SIZE)
+
+    def _orbit(self) -> Orbit:
+        return Orbit(tuple(self.target), self.distance, self.yaw, self.pitch, self.fov)
+
+    def _recorded(self) -> str | None:
+        """Name of the recorded camera that stands where this one stands, or None."""
+        here = self._orbit()
+        for name, there in ORBITS.items():
+            apart = {n: abs(getattr(here, n) - getattr(there, n)) for n in TOLERANCE}
+            apart["yaw"] = min(apart["yaw"], 360 - apart["yaw"])
+            moved = np.abs(np.subtract(here.target, there.target)).max()
+            near = moved <= TOLERANCE["distance"] + 1e-9
+            if near and all(apart[n] <= most + 1e-9 for n, most in TOLERANCE.items()):
+                return name
+        return None
+
+    @traitlets.validate("target")
+    def _check_target(self, proposal: Any) -> list[float]:
+        target = np.asarray(proposal["value"], dtype=np.float64)
+        check_shape(target, "3", name="target", hint=_HINTS["target"])
+        check_range(target, *LIMITS["target"], name="target", hint=_HINTS["target"])
+        return [float(v) for v in target]
+
+    @traitlets.validate("distance", "yaw", "pitch", "fov")
+    def _check_number(self, proposal: Any) -> float:
+        name = proposal["trait"].name
+        check_range(proposal["value"], *LIMITS[name], name=name, hint=_HINTS[name])
+        return float(proposal["value"])
+
+    @traitlets.validate("point")
+    def _check_point(self, proposal: Any) -> str:
+        return check_choice(proposal["value"], self._points, name="point")
+
+    def still(self) -> str:
+        """Return the current view as a small HTML figure with its text, without any script."""
+        H, W = self._views.frames.shape[1:3]
+        name = self._recorded() if self.picture else None
+        image = np.full((H, W), 238, np.uint8)
+        if name is not None:
+            image = self._views.frames[self._views.views.index(name)]
+        points, _ = self.camera().project(np.stack(list(self._points.values())))
+        at = dict(zip(self._points, to_pixels(points, (H, W)) + 0.5, strict=True))
+        marks, said = _cube_lines([at[f"corner{k}"] for k in range(8)]), []
+        for obj, colour in _STILL_COLOURS.items():
+            words = obj.replace("_", " ")
+            if np.isnan(at[obj]).any():
+                said.append(f"the {words} behind the camera, without an image")
+                continue
+            u, v = at[obj]
+            column, row = to_pixels(points[list(at).index(obj)], IMAGE_SIZE)
+            said.append(f"the {words} on pixel ({column:.1f}, {row:.1f})")
+            marks += (
+                f'<circle cx="{u:.2f}" cy="{v:.2f}" r="5" fill="none" stroke="{colour}" '
+                'stroke-width="2"/>'
+            )
+        words = (
+            "A still picture of a live figure that needs JavaScript: a camera "
+            f"{self.distance:g} m from the point ({', '.join(f'{v:g}' for v in self.target)}), yaw "
+            f"{self.yaw:g}°, pitch {self.pitch:g}°, field of view {self.fov:g}°. Its image of "
+            f"{IMAGE_SIZE} by {IMAGE_SIZE} pixels has {', '.join(said)}."
+        )
+        return still_picture(self.still_id, image, marks, words, width_em=24)
+
+
+def _points(objects: tuple[str, ...], positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Name -> place ``(3,)`` of everything that can be followed, metres."""
+    corners = views.cube_corners(positions[objects.index("cube")])
+    return {
+        **dict(zip(objects, positions, strict=True)),
+        "origin": np.zeros(3),
+        **{f"corner{k}": corner for k, corner in enumerate(corners)},
+    }
+
+
+def _cube_lines(corners: list[np.ndarray]) -> str:
+    """The cube's edges as SVG; those with an end behind the camera are left out."""
+    path = ""
+    for k in range(8):
+        for other in (k | 1, k | 2, k | 4):
+            ends = np.concatenate([corners[k], corners[other]])
+            if other != k and np.isfinite(ends).all():
+                path += "M{:.2f} {:.2f}L{:.2f} {:.2f}".format(*ends)
+    return f'<path d="{path}" fill="none" stroke="#d55e00" stroke-width="1"/>'
+
+
+def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[str, Any]:
+    """All that the page has to know of the world, of the sliders and of the recorded views."""
+    labels = {"cube": "cube: its centre", "target": "target", "end_effector": "end effector"}
+    labels |= {"origin": "the world’s origin"}
+    labels |= {f"corner{k}": f"corner {k + 1} of the cube" for k in range(8)}
+    return {
+        "H": IMAGE_SIZE,
+        "W": IMAGE_SIZE,
+        "frame_size": [int(n) for n in frame_size],
+        "points": [
+            {
+                "name": name,
+                "label": labels[name],
+                "p_W": place.tolist(),
+                "mark": name.replace("_", " ") if name in _STILL_COLOURS else None,
+            }
+            for name, place in points.items()
+        ],
+        "presets": [
+            {"name": name, "label": _LABELS[name], **orbit._asdict(), "target": list(orbit.target)}
+            for name, orbit in ORBITS.items()
+        ],
+        "limits": {name: list(ends) for name, ends in LIMITS.items()},
+        "tolerance": TOLERANCE,
+        "table": [list(ends) for ends in views.TABLE],
+        "grid": _GRID_M,
+        "axis": _AXIS_M,
+    }
