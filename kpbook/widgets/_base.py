@@ -19,6 +19,8 @@ from kpbook._checks import complain
 HERE = Path(__file__).parent
 _IMPORT_PART = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.mjs";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*(?:.|\n)*?\*/[ \t]*)\n", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
 
 
@@ -111,11 +113,15 @@ def join_modules(*parts: str) -> str:
 
 
 def front_end(figure: str) -> str:
-    """Return the joined module of one figure, by the name of its ``.mjs`` file."""
+    """Return the joined module of one figure, by the name of its ``.mjs`` file.
+
+    Every figure's text is stored in its page: comments on lines of their own, and indents, stay
+    out. So no template literal may hold a line that begins with ``//`` or ``/**``.
+    """
     text = (HERE / figure).read_text(encoding="utf-8")
     neighbours = list(dict.fromkeys(_IMPORT_PART.findall(text)))
     parts = [(HERE / f"{name}.mjs").read_text(encoding="utf-8") for name in neighbours]
-    return join_modules(*parts, text)
+    return _INDENT.sub("", _COMMENT.sub("", join_modules(*parts, text)))
 
 
 def png(image: np.ndarray) -> bytes:
