@@ -23,7 +23,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export IPYTHONDIR := $(VENV)/etc/ipython
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup book serve test check fix lab bench address clean clean-all
+.PHONY: help setup book serve test check fix lab bench soak address clean clean-all
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -56,6 +56,10 @@ lab: setup ## Open JupyterLab on the course
 
 bench: setup ## Measure the table of the performance page and store the run record
 	"$(BIN)/python" -m kpbook.bench
+
+soak: setup $(NODE_READY) ## Drag a live figure of the built site for 30 minutes and watch its memory
+	@test -f _build/html/index.html || $(MAKE) book
+	"$(BIN)/python" tests/live_speed.py --soak 30
 
 address: setup ## Copy repository address and version from pyproject.toml to where they are repeated
 	"$(BIN)/python" book/_ext/address.py

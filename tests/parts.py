@@ -32,7 +32,10 @@ PARTS: dict[str, list[list[str]]] = {
     "unit": [[*PYTEST, *WORKERS, "-m", "not site"]],
     "notebooks": [[*PYTEST, *WORKERS, *NBVAL, "book"]],
     "site": [[str(BIN / "jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-q"]],
-    "browser": [[*PYTEST, *WORKERS, "--dist", "load", "-m", "site", "tests"]],
+    "browser": [
+        [*PYTEST, *WORKERS, "--dist", "load", "-m", "site and not alone", "tests"],
+        [*PYTEST, "-m", "alone", "tests"],
+    ],
 }
 
 # Two notebooks or two test workers run at a time; one torch thread each fills two cores.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Visit
+from live_speed import Hand
 from test_playground import VIEW, rewritten
 from test_site import AXE
 from toy_extractor import Toy
@@ -232,7 +233,7 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     assert changed != first
     live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     live.at.get_by_role("button", name="Copy link to this view").click()
-    live.at.get_by_text("Copied.").wait_for()
+    live.at.get_by_text("Link copied.").wait_for()
     link = live.page.evaluate("navigator.clipboard.readText()")
     live.at.get_by_role("button", name="Reset").click()
     assert live.ask("state") == first
@@ -288,3 +289,53 @@ def test_what_the_page_stores_stays_small(site: Path) -> None:
     start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
     stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
     assert max(len(json.dumps(model)) for model in stored["state"].values()) < 110 * 1024
+
+
+@site_test
+@pytest.mark.slow
+def test_two_thousand_drags_leave_the_heap_as_it_was(browser: Any, site_url: str) -> None:
+    hand = Hand(browser, site_url)
+    hand.first_touch()
+    hand.drags(200)  # what is made once has been made
+    before = hand.heap()
+    hand.drags(2000)
+    assert abs(hand.heap() / before - 1) < 0.1
+
+
+@site_test
+@pytest.mark.slow
+def test_a_slow_network_answers_from_a_worker(live: Figure) -> None:
+    """KeyNet takes more than 8 ms a picture: the page must not stand still meanwhile."""
+    name = "keynet-quarter-vel-std-bg"
+    live.at.get_by_label("Network", exact=True).select_option(name)
+    live.page.wait_for_function(
+        f"document.querySelector('#find-the-cube').kpbook.places()['{name}'] === 'worker'"
+    )
+    live.answered()
+    pixels = np.array(live.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
+    with torch.no_grad():
+        expected = kpbook.load(name)(to_float(pixels))[0].numpy()
+    np.testing.assert_allclose(np.array(live.ask("points")).reshape(-1, 2), expected, atol=1e-4)
+
+
+@site_test
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script",
+    [
+        "delete globalThis.WebAssembly",
+        "WebAssembly.instantiate = WebAssembly.instantiateStreaming = WebAssembly.compile ="
+        " async () => { throw new WebAssembly.CompileError('blocked') }",
+    ],
+    ids=["no WebAssembly", "wasm blocked"],
+)
+def test_without_webassembly_the_figure_says_so(visit: Visit, script: str) -> None:
+    visit.page.add_init_script(script)
+    page = visit.open(PAGE)
+    figure = Figure(page)
+    before = figure.ask("points")
+    figure.handle().press("Shift+ArrowRight")
+    figure.at.and_(page.locator("[data-engine=failed]")).wait_for(timeout=20_000)
+    assert "could not start in this browser" in figure.at.get_by_role("status").first.inner_text()
+    assert figure.ask("points") == before
+    visit.check()

@@ -7,6 +7,7 @@
   screen readers stumble over, numbered formulas, and the front door, a bare redirect.
 - Third-party bundles. MathJax and onnxruntime-web are copied from ``book/node_modules`` into the
   built site, so pages load them from their own host.
+- Icons. The theme brings them as fonts and once more as a script of 0.5 MB (gzip), which goes.
 - Networks. The shipped weights are written as ONNX files for the live figures.
 """
 
@@ -41,6 +42,7 @@ BUNDLES = [
     ),
 ]
 
+ICON_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>\s*")
 SPLIT = re.compile(r"\\begin\{split\}(.*?)\\end\{split\}", re.DOTALL)
 
 FRONT_DOOR = """<!DOCTYPE html>
@@ -100,6 +102,18 @@ def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
             shutil.copy2(here, there)
 
 
+def drop_icon_script(app: Sphinx, exception: Exception | None) -> None:
+    """Take out the script that draws icons anew as SVG: the style sheet has them as fonts."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if ICON_SCRIPT.search(text):
+            page.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
+    for file in (Path(app.outdir) / "_static" / "scripts").glob("fontawesome.js*"):
+        file.unlink()
+
+
 def write_networks(app: Sphinx, exception: Exception | None) -> None:
     """Write the shipped networks as ONNX files into the site; live figures run them."""
     if exception is not None or app.builder.format != "html":
@@ -155,6 +169,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", choose_cache, priority=1)
     app.connect("html-page-context", repair_markup, priority=900)  # after the theme's
     app.connect("build-finished", copy_bundles)
+    app.connect("build-finished", drop_icon_script)
     app.connect("build-finished", write_networks)
     app.connect("build-finished", write_front_door, priority=900)  # after sphinx-external-toc's
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,53 +11,53 @@ export function siteFile(path, doc = document) {
 }
 
 /**
- * What runs in the worker: onnxruntime-web, loaded once, and a session a network. It is sent there
- * as text, so it uses nothing from outside itself.
+ * onnxruntime-web, loaded once, and a session a network, as {load, run, close}. It is also sent to
+ * a worker as text, so it uses nothing from outside itself.
  */
-function inferenceWorker() {
+function inference() {
   let runtime = null;
   const sessions = new Map();
+  return {
+    async load({ address, model, id }) {
+      runtime ??= import(address).then((ort) => {
+        ort.env.wasm.numThreads = 1; // a plain host sends no headers for more
+        // The wasm alone: its JavaScript half is in the bundle.
+        ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
+        return ort;
+      });
+      const ort = await runtime;
+      sessions.set(id, await ort.InferenceSession.create(model, { executionProviders: ["wasm"] }));
+    },
+    async run({ id, data, H, W }) {
+      const ort = await runtime;
+      const images = new ort.Tensor("float32", data, [1, 3, H, W]);
+      const found = await sessions.get(id).run({ images });
+      const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
+      return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
+    },
+    async close({ id }) {
+      await sessions.get(id)?.release();
+      sessions.delete(id);
+    },
+  };
+}
 
-  async function load({ address, model, id }) {
-    runtime ??= import(address).then((ort) => {
-      ort.env.wasm.numThreads = 1; // a plain host sends no headers for more
-      // The wasm alone: its JavaScript half is in the bundle.
-      ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
-      return ort;
-    });
-    const ort = await runtime;
-    const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-    sessions.set(id, session);
-  }
-
-  async function run({ id, data, H, W }) {
-    const ort = await runtime;
-    const images = new ort.Tensor("float32", data, [1, 3, H, W]);
-    const found = await sessions.get(id).run({ images });
-    const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
-    return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
-  }
-
-  async function close({ id }) {
-    await sessions.get(id)?.release();
-    sessions.delete(id);
-  }
-
-  const jobs = { load, run, close };
+/** The worker's side: questions in, answers or errors out, their numbers handed over, not copied. */
+function answerQuestions(jobs) {
   self.onmessage = async ({ data: { question, job, ...given } }) => {
     try {
-      self.postMessage({ question, found: await jobs[job](given) });
+      const found = await jobs[job](given);
+      const owned = Object.values(found ?? {}).map(({ data }) => data.buffer);
+      self.postMessage({ question, found }, owned);
     } catch (error) {
       self.postMessage({ question, error: String(error?.message ?? error) });
     }
   };
 }
 
-let shared = null; // one worker, and so one download of the runtime, for all figures of a page
-
-/** The page's worker as ask(job, given) -> promise of its answer. */
-function pageWorker() {
-  const text = new Blob([`(${inferenceWorker})()`], { type: "text/javascript" });
+/** `inference` in a worker: the same three functions. */
+function inferenceElsewhere() {
+  const text = new Blob([`(${answerQuestions})((${inference})())`], { type: "text/javascript" });
   const worker = new Worker(URL.createObjectURL(text), { type: "module" });
   const waiting = new Map();
   let next = 0;
@@ -71,26 +71,45 @@ function pageWorker() {
     for (const asked of waiting.values()) asked.reject(new Error(event.message));
     waiting.clear();
   };
-  return (job, given) =>
+  const ask = (job) => (given) =>
     new Promise((resolve, reject) => {
       waiting.set(++next, { resolve, reject });
       worker.postMessage({ question: next, job, ...given });
     });
+  return { load: ask("load"), run: ask("run"), close: ask("close") };
 }
 
+const SLOW = 8; // ms: what takes longer would make the page stutter
+const places = {}; // one runtime for all figures of a page, and one more if a network is slow
 let sessions = 0;
 
-/** An engine in the page, off its own thread. `model` is the address of the ONNX file. */
-export async function browserEngine(address, model) {
+/**
+ * An engine in the page. `model` is the address of the ONNX file, `example` a picture to try. A
+ * network that needs more than SLOW for it answers from a worker.
+ */
+export async function browserEngine(address, model, example) {
   if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
-  const ask = (shared ??= pageWorker());
   const id = ++sessions;
-  await ask("load", { address, model, id });
-  return {
-    name: "browser",
-    run: ({ data, H, W }) => ask("run", { id, data, H, W }),
-    close: () => ask("close", { id }),
+  const start = async (name, make) => {
+    const place = (places[name] ??= make());
+    await place.load({ address, model, id });
+    return {
+      name: "browser",
+      place: name,
+      run: ({ data, H, W }) => place.run({ id, data, H, W }),
+      close: () => place.close({ id }),
+    };
   };
+  const here = await start("page", inference);
+  let took = Infinity;
+  for (let k = 0; k < 3 && took > SLOW; k++) {
+    const begun = performance.now(); // the first run also allocates: the best of three counts
+    await here.run(example);
+    took = Math.min(took, performance.now() - begun);
+  }
+  if (took <= SLOW) return here;
+  await here.close();
+  return start("worker", inferenceElsewhere);
 }
 
 /** An engine in the kernel: one message out, one back. */

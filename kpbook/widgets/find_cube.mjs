@@ -14,6 +14,7 @@ import { PUSH_LIGHT, drawBoxes, pointOnPlane, projectPoint } from "./push_scene.
 
 const REACH = 0.2; // metres from the table's middle; the task itself stays within 0.15
 const CUBE = 0.02; // half an edge
+const PATIENCE = 16; // ms: marks that come within a frame are drawn together with the scene
 const STEP = 0.005; // metres for an arrow key; ten times that with shift
 
 /** Plain, safe state from whatever the traits or a link hold. */
@@ -161,6 +162,7 @@ class FindCubeView extends LiveFigure {
     this.engines = new Map();
     this.result = this.first();
     this.parities = {};
+    this.places = {}; // network -> where it runs: page or worker
     this.times = []; // ms from a gesture to its last draw call
     this.ask = latestOnly(
       (asked) => this.engine(asked.network).then((engine) => engine.run(asked)),
@@ -206,25 +208,24 @@ class FindCubeView extends LiveFigure {
       const kernel = where === "kernel" || (where === "auto" && !this.static);
       const base = this.model.get("address");
       const at = (path) => (base ? new URL(path, base).href : siteFile(path));
-      const started = kernel
+      const ready = kernel
         ? Promise.resolve(kernelEngine(this.model, name))
-        : browserEngine(at("onnxruntime/ort.wasm.bundle.min.mjs"), at(`live/${network.file}`));
-      const ready = started.then(async (engine) => {
-        if (engine.name === "browser") await this.compare(engine, network);
-        return engine;
-      });
+        : this.browser(at("onnxruntime/ort.wasm.bundle.min.mjs"), at(`live/${network.file}`), network);
       ready.catch(() => this.engines.delete(name));
       this.engines.set(name, ready);
     }
     return this.engines.get(name);
   }
 
-  /** Say how far this browser's answer for the first view is from torch's. */
-  async compare(engine, network) {
+  /** The page's engine; and say how far its answer for the first view is from torch's. */
+  async browser(runtime, file, network) {
     const { H, W } = this.poses;
     const first = cleanPush({ network: network.name }, this.limits());
     const { rgb } = drawState(first, this.poses, this.scene.camera, this.scene.colours);
-    const { keypoints } = await engine.run({ data: toPlanes(rgb, H, W), H, W });
+    const example = { data: toPlanes(rgb, H, W), H, W };
+    const engine = await browserEngine(runtime, file, example);
+    this.places[network.name] = engine.place;
+    const { keypoints } = await engine.run(example);
     const torch = network.first.flat();
     const off = Math.max(...torch.map((value, k) => Math.abs(value - keypoints.data[k])));
     this.parities[network.name] = off;
@@ -233,11 +234,13 @@ class FindCubeView extends LiveFigure {
       `${network.name} in this browser and in torch, for the first view: keypoints differ by at most ` +
       `${off.toExponential(0).replace("-", "\u2212")} of image coordinates.`,
     );
+    return engine;
   }
 
   changed() {
     const started = performance.now();
-    this.schedule(); // the scene moves at once, the marks when the network has answered
+    clearTimeout(this.late);
+    this.late = setTimeout(() => this.schedule(), PATIENCE); // a slow network: the scene moves first
     const { network } = this.state();
     if (network !== this.shown) {
       this.shown = network;
@@ -252,6 +255,7 @@ class FindCubeView extends LiveFigure {
     this.result = found;
     this.host.dataset.engine = "ready";
     setText(this.note, "");
+    clearTimeout(this.late);
     this.redraw();
     this.times.push(performance.now() - asked.started);
     if (this.times.length > 1000) this.times.shift();
@@ -434,6 +438,7 @@ class FindCubeView extends LiveFigure {
 
   destroy() {
     super.destroy();
+    clearTimeout(this.late);
     for (const engine of this.engines.values()) engine.then((one) => one.close()).catch(() => {});
   }
 
@@ -445,6 +450,7 @@ class FindCubeView extends LiveFigure {
       truth: () => truthOf(this.state(), this.poses, this.scene.camera),
       pixels: () => [...this.drawn().rgb],
       parities: () => this.parities,
+      places: () => this.places,
       times: () => this.times.splice(0),
     };
   }

@@ -1,0 +1,218 @@
+"""How heavy the pages are and how fast the live figures answer, measured in a real browser.
+
+``python tests/live_speed.py`` measures the built site and writes the record that the performance
+page shows; ``test_live_speed.py`` holds the same numbers to their limits. With ``--soak 30`` it drags
+for 30 minutes instead and says whether memory stays where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gzip
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from conftest import BROWSER_ARGS, ROOT, SITE, _QuietHandler, _Server, find_browser
+
+FIGURE = "find-the-cube"
+PAGE = "book/index.html"
+MOVES = 200
+Row = dict[str, Any]
+
+
+@contextmanager
+def on_one_core() -> Iterator[Any]:
+    """A headless Chromium all of whose processes share one core, where the system can say so."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
+        if hasattr(os, "sched_setaffinity"):
+            core = {max(os.sched_getaffinity(0))}
+            for process in psutil.Process().children(recursive=True):
+                if "chrom" in process.name().lower():
+                    os.sched_setaffinity(process.pid, core)
+        yield chromium
+        chromium.close()
+
+
+def weight(browser: Any, address: str) -> int:
+    """Sum of the gzip sizes of all that a page requests before it is touched, bytes."""
+    page = browser.new_context().new_page()
+    answers: dict[str, Any] = {}
+    page.on("response", lambda response: answers.setdefault(response.url, response))
+    page.goto(address, wait_until="load")
+    page.wait_for_load_state("networkidle")
+    sizes = {
+        url: len(gzip.compress(response.body()))
+        for url, response in list(answers.items())
+        if not url.startswith(("data:", "blob:"))
+    }
+    page.context.close()
+    return sum(sizes.values())
+
+
+class Hand:
+    """A reader's hand on Find the cube, on a page that nobody has touched yet."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        self.page.goto(f"{url}/{PAGE}", wait_until="load")
+        self.at = self.page.locator(f"#{FIGURE}")
+        self.at.and_(self.page.locator("[data-ready]")).wait_for()
+        self.at.scroll_into_view_if_needed()
+        self.page.wait_for_load_state("networkidle")
+
+    def times(self) -> list[float]:
+        """Milliseconds from each gesture to its last draw call, since this was last asked."""
+        return list(self.at.evaluate("e => e.kpbook.times()"))
+
+    def answered(self, name: str) -> None:
+        """Wait until this network has answered."""
+        ready = f"e => e.dataset.engine === 'ready' && e.kpbook.places()['{name}']"
+        self.page.wait_for_function(f"({ready})(document.querySelector('#{FIGURE}'))")
+        self.page.wait_for_timeout(300)
+
+    def first_touch(self) -> float:
+        """Milliseconds from the first key to the first answer drawn; loads the runtime."""
+        self.at.locator("[data-handle=cube]").press("ArrowRight")
+        self.answered("rarity")
+        return self.times()[0]
+
+    def drag(self, moves: int = MOVES) -> list[float]:
+        """Drag the cube to and fro; the time of each answer, milliseconds."""
+        box = self.at.locator("[data-handle=cube]").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.times()
+        found: list[float] = []
+        for k in range(2 * moves):  # a slow network skips some
+            self.page.mouse.move(x - 40 + k % 80, y + k % 7)
+            self.page.wait_for_timeout(25)
+            if k >= moves - 1 and len(found := found + self.times()) >= moves:
+                break
+        self.page.mouse.up()
+        return found[:moves]
+
+    def drags(self, count: int) -> None:
+        """Take the cube, move it and let it go, ``count`` times, as fast as the browser follows."""
+        box = self.at.locator("[data-handle=cube]").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for k in range(count):
+            there = (x + (40 if k % 2 == 0 else 0), y + (k % 2) * 3)
+            self.page.mouse.move(x + (0 if k % 2 == 0 else 40), y)
+            self.page.mouse.down()
+            self.page.mouse.move(*there)
+            self.page.mouse.up()
+        self.page.wait_for_timeout(500)
+
+    def heap(self) -> int:
+        """Bytes that scripts hold after a forced collection."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("HeapProfiler.collectGarbage")
+        used = session.send("Runtime.getHeapUsage")["usedSize"]
+        session.detach()
+        return int(used)
+
+    def choose(self, name: str) -> None:
+        """Let another network look."""
+        self.at.get_by_label("Network", exact=True).select_option(name)
+        self.answered(name)
+
+    def networks(self) -> list[str]:
+        """Names that the figure offers."""
+        options = self.at.get_by_label("Network", exact=True).locator("option")
+        return [str(value) for value in options.evaluate_all("all => all.map(o => o.value)")]
+
+    def place(self, name: str) -> str:
+        """Where a network runs: ``page`` or ``worker``."""
+        return str(self.at.evaluate("(e, name) => e.kpbook.places()[name]", name))
+
+
+def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
+    """Rows of the three tables: ``pages``, ``touch`` and ``drag``."""
+    with on_one_core() as browser:
+        heavy = [{"page": p, "kB": weight(browser, f"{url}/{p}.html") / 1e3} for p in pages]
+        hand = Hand(browser, url)
+        touch = hand.first_touch()
+        drag: list[Row] = []
+        for name in hand.networks():
+            hand.choose(name)
+            times = sorted(hand.drag())
+            drag.append(
+                {
+                    "network": name,
+                    "runs in the": hand.place(name),
+                    "median, ms": statistics.median(times),
+                    "95 % within, ms": times[int(0.95 * len(times))],
+                    "answers": len(times),
+                }
+            )
+    return {"pages": heavy, "touch": [{"first touch, ms": touch}], "drag": drag}
+
+
+def soak(url: str, minutes: float) -> bool:
+    """Drag for some minutes; print the heap of each; did it stay within 10 % of the first?"""
+    with on_one_core() as browser:
+        hand = Hand(browser, url)
+        hand.first_touch()
+        hand.drags(200)
+        first = now = hand.heap()
+        end = time.monotonic() + 60 * minutes
+        done = 0
+        while time.monotonic() < end:
+            hand.drags(500)
+            done += 500
+            now = hand.heap()
+            print(f"{done:7d} drags: {now / 1e6:.2f} MB, {now / first - 1:+.1%} of the first")
+    return abs(now / first - 1) <= 0.1
+
+
+def record(url: str) -> None:
+    """Measure the built site and write ``book/results/bench-live.json``."""
+    from test_site import PAGES
+
+    from kpbook import runs
+
+    start = time.perf_counter()
+    tables = measure(url, PAGES)
+    measured = runs.RunRecord(
+        name="bench-live",
+        command="python tests/live_speed.py",
+        results=[{"table": name, **row} for name, rows in tables.items() for row in rows],
+        seconds=time.perf_counter() - start,
+        device="headless Chromium on one core; " + runs.describe_device("cpu", threads=1),
+    )
+    for rows in tables.values():
+        print(runs.table(rows))
+    print(f"recorded in {measured.save(ROOT / 'book' / 'results')}")
+
+
+def main() -> int:
+    """Serve the built site and do what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="drag for so long instead")
+    options = parser.parse_args()
+    server = _Server(("127.0.0.1", 0), functools.partial(_QuietHandler, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    good = True
+    if options.soak:
+        good = soak(url, options.soak)
+    else:
+        record(url)
+    server.shutdown()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

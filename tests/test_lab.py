@@ -1,0 +1,181 @@
+"""Live figures in a real JupyterLab: a gesture reaches the kernel, its answer reaches the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from jupyter_client import BlockingKernelClient
+
+pytestmark = [pytest.mark.site, pytest.mark.slow]
+
+WAIT = 120_000  # ms: a kernel that imports torch on a busy machine
+CHAPTER = "01_soft_argmax.ipynb"
+FIND = "find.ipynb"
+FIGURES = (
+    "[w for w in __import__('ipywidgets').Widget.widgets.values() if type(w).__name__ == {!r}][0]"
+)
+
+
+class Lab:
+    """A running ``jupyter lab`` on a folder of its own, and the kernels that it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self.port,
+            "ServerApp.root_dir": folder,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "IdentityProvider.token": "",
+            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+            "LabApp.news_url": "None",
+            "LabApp.collaborative": False,
+        }
+        places = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR")
+        env = os.environ | {name: str(folder / name.lower()) for name in places}
+        env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
+        self.log = (folder / "lab.log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *(f"--{k}={v}" for k, v in options.items())],
+            env=env,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + WAIT / 1000
+        while time.monotonic() < until and self.process.poll() is None:
+            with suppress(URLError), urlopen(f"{self.url}/api", timeout=5):
+                return
+            time.sleep(0.2)
+        pytest.fail(f"jupyter lab did not start:\n{(self.folder / 'lab.log').read_text()[-3000:]}")
+
+    def evaluate(self, expression: str) -> Any:
+        """Value of a Python expression in the kernel that was started last, through JSON."""
+        folder = self.folder / "jupyter_runtime_dir"
+        connection = max(folder.glob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
+        client = BlockingKernelClient(connection_file=str(connection))
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            text = f"__import__('json').dumps({expression})"
+            reply = client.execute(
+                "", user_expressions={"value": text}, store_history=False, reply=True, timeout=60
+            )
+            assert reply["content"]["status"] == "ok", reply["content"]
+            answer = reply["content"]["user_expressions"]["value"]
+            assert answer["status"] == "ok", answer
+            return json.loads(eval(answer["data"]["text/plain"]))
+        finally:
+            client.stop_channels()
+
+    def run(self, page: Any, notebook: str) -> None:
+        """Open a notebook and run all its cells, as the menu does."""
+        page.goto(f"{self.url}/lab/tree/{notebook}?reset", wait_until="load")
+        page.locator(".jp-Notebook-cell").first.wait_for(timeout=WAIT)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(
+            timeout=WAIT
+        )
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copy(ROOT / "book" / CHAPTER, folder)  # Lab may save it
+    (folder / "results").symlink_to(ROOT / "book" / "results")
+    import nbformat
+    from nbformat import v4
+
+    cells = [v4.new_code_cell("from kpbook.widgets import FindTheCube\nFindTheCube('rarity')")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), folder / FIND)
+    running = Lab(folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+def drag(page: Any, handle: Any, dx: int, dy: int) -> None:
+    handle.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=6)
+    page.mouse.up()
+    page.wait_for_timeout(1000)  # the last of a throttled row of messages
+
+
+def test_a_drag_in_a_chapter_changes_the_value_in_the_kernel(lab: Lab, window: Any) -> None:
+    lab.run(window, CHAPTER)
+    figure = window.locator("#soft-argmax[data-ready]")
+    figure.wait_for(timeout=WAIT)
+    blobs = FIGURES.format("SoftArgmaxPlayground") + ".blobs"
+    before = lab.evaluate(blobs)
+    drag(window, figure.locator("[data-handle=blob1]"), -60, 40)
+    after = lab.evaluate(blobs)
+    assert after[0]["x"] < before[0]["x"] - 0.1
+    assert after[0]["y"] > before[0]["y"] + 0.1
+    figure.locator("[data-handle=blob1]").press("ArrowRight")
+    window.wait_for_timeout(1000)
+    assert lab.evaluate(blobs)[0]["x"] > after[0]["x"]
+
+
+def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure(
+    lab: Lab, window: Any
+) -> None:
+    lab.run(window, FIND)
+    figure = window.locator("#find-the-cube[data-ready]")
+    figure.wait_for(timeout=WAIT)
+    cube = FIGURES.format("FindTheCube") + ".cube"
+    before = lab.evaluate(cube)
+    drag(window, figure.locator("[data-handle=cube]"), 60, 25)
+    window.locator("#find-the-cube[data-engine=ready]").wait_for(timeout=WAIT)
+    after = lab.evaluate(cube)
+    assert np.linalg.norm(np.subtract(after, before)) > 0.02  # metres
+    said, truth = (figure.evaluate(f"e => e.kpbook.{what}().cube") for what in ("said", "truth"))
+    assert np.linalg.norm(np.subtract(said, truth)) < 2.5  # pixels of 64
+    lab.evaluate(f"setattr({cube.removesuffix('.cube')}, 'cube', [0.0, 0.1])")
+    window.wait_for_function(
+        "document.querySelector('#find-the-cube').kpbook.state().cube[1] === 0.1"
+    )
