@@ -46,7 +46,7 @@ export function describeCamera(state, scene) {
   });
   const match = recordedView(state, scene);
   const recorded = match
-    ? `This is the recorded view “${match.name}”${state.picture ? ": its picture lies behind the lines" : ""}. `
+    ? `This is the recorded view "${match.name}"${state.picture ? ": its picture lies behind the lines" : ""}. `
     : "";
   return (
     `${recorded}The camera stands at ${list(camera.eye, 2)} m and looks at ${list(state.target, 2)} m. ` +
@@ -240,7 +240,7 @@ class CameraView extends LiveFigure {
   parts() {
     this.canvas = make("canvas", {
       role: "img",
-      "aria-label": "The camera’s image: the table, the world’s axes, the cube’s edges and the three objects’ points; the text below gives the numbers.",
+      "aria-label": "The camera's image: the table, the world's axes, the cube's edges and the three objects' points; the text below gives the numbers.",
     });
     const turn = this.turning();
     this.grip = this.handle("orbit", "Turn the view: drag, or arrow keys", [-180, 180], turn);
@@ -277,7 +277,7 @@ class CameraView extends LiveFigure {
     const marks = this.scene.points.filter(({ mark }) => mark).map(({ mark }) =>
       make("li", {}, markIcon(mark), mark));
     return make("ul", { class: "legend" }, ...marks,
-      make("li", {}, markIcon("M-12 0H12", "cube"), "cube’s edges"),
+      make("li", {}, markIcon("M-12 0H12", "cube"), "cube's edges"),
       make("li", {}, markIcon("M-12 0H-7M-2.5 0H2.5M7 0H12", "cube"), "hidden ones"));
   }
 
@@ -361,7 +361,7 @@ function symbolOf(letter, index) {
 
 function lostBecause({ p_C, inside, pixel }) {
   if (!pixel) return `Z = ${formatNumber(p_C[2], 3)} m: at or behind the camera: no image.`;
-  return inside ? "" : "Outside the image’s edges: projected, not seen.";
+  return inside ? "" : "Outside the image's edges: projected, not seen.";
 }
 
 /** A number as it stands in a matrix: a 0 or a 1 that a cosine has left 1e-17 off is one. */

@@ -1,4 +1,4 @@
-"""Camera: move a camera round the table and follow points into its image, by chapter 2's equations."""
+"""Camera: move a camera round the table and follow a point into its image, step by step."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ _HINTS = {
     "fov": "Degrees between the image's upper and lower edge.",
 }
 _GRID_M, _AXIS_M = 0.1, 0.1  # between the table's lines; length of a drawn axis
-_LABELS = {
-    "paper": "the paper’s camera", "front": "front", "side": "side", "top": "top",
-}  # fmt: skip
+_LABELS = {"paper": "the paper's camera"}  # the others by their names
 _PROMPT = (
     "Try: narrow the field of view, then raise the distance until the cube has its old size. "
     "Notice: the lens changes M alone, the distance one number of X_CW; from far away, parallel "
@@ -111,6 +109,12 @@ class CameraFigure(LiveFigure):
                 return name
         return None
 
+    def _pixels(self, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Name -> pixel ``(2,)`` of each point; NaN where it has no image."""
+        camera = self._orbit().camera(image_size)
+        image, _ = camera.project(np.stack(list(self._points.values())))
+        return dict(zip(self._points, to_pixels(image, image_size), strict=True))
+
     @traitlets.validate("target")
     def _check_target(self, proposal: Any) -> list[float]:
         target = np.asarray(proposal["value"], dtype=np.float64)
@@ -135,17 +139,16 @@ class CameraFigure(LiveFigure):
         image = np.full((H, W), 238, np.uint8)
         if name is not None:
             image = self._views.frames[self._views.views.index(name)]
-        points, _ = self.camera().project(np.stack(list(self._points.values())))
-        at = dict(zip(self._points, to_pixels(points, (H, W)) + 0.5, strict=True))
+        at = self._pixels((H, W))
+        counted = self._pixels((IMAGE_SIZE, IMAGE_SIZE))
         marks, said = _cube_lines([at[f"corner{k}"] for k in range(8)]), []
         for obj, colour in _STILL_COLOURS.items():
             words = obj.replace("_", " ")
             if np.isnan(at[obj]).any():
                 said.append(f"the {words} behind the camera, without an image")
                 continue
-            u, v = at[obj]
-            column, row = to_pixels(points[list(at).index(obj)], IMAGE_SIZE)
-            said.append(f"the {words} on pixel ({column:.1f}, {row:.1f})")
+            said.append("the {} on pixel ({:.1f}, {:.1f})".format(words, *counted[obj]))
+            u, v = at[obj] + 0.5
             marks += (
                 f'<circle cx="{u:.2f}" cy="{v:.2f}" r="5" fill="none" stroke="{colour}" '
                 'stroke-width="2"/>'
@@ -174,7 +177,7 @@ def _cube_lines(corners: list[np.ndarray]) -> str:
     path = ""
     for k in range(8):
         for other in (k | 1, k | 2, k | 4):
-            ends = np.concatenate([corners[k], corners[other]])
+            ends = np.concatenate([corners[k], corners[other]]) + 0.5
             if other != k and np.isfinite(ends).all():
                 path += "M{:.2f} {:.2f}L{:.2f} {:.2f}".format(*ends)
     return f'<path d="{path}" fill="none" stroke="#d55e00" stroke-width="1"/>'
@@ -183,7 +186,7 @@ def _cube_lines(corners: list[np.ndarray]) -> str:
 def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[str, Any]:
     """All that the page has to know of the world, of the sliders and of the recorded views."""
     labels = {"cube": "cube: its centre", "target": "target", "end_effector": "end effector"}
-    labels |= {"origin": "the world’s origin"}
+    labels |= {"origin": "the world's origin"}
     labels |= {f"corner{k}": f"corner {k + 1} of the cube" for k in range(8)}
     return {
         "H": IMAGE_SIZE,
@@ -199,7 +202,12 @@ def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[s
             for name, place in points.items()
         ],
         "presets": [
-            {"name": name, "label": _LABELS[name], **orbit._asdict(), "target": list(orbit.target)}
+            {
+                "name": name,
+                "label": _LABELS.get(name, name),
+                **orbit._asdict(),
+                "target": list(orbit.target),
+            }
             for name, orbit in ORBITS.items()
         ],
         "limits": {name: list(ends) for name, ends in LIMITS.items()},
