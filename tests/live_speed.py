@@ -1,7 +1,7 @@
 """How heavy the pages are and how fast the live figures answer, measured in a real browser.
 
 ``python tests/live_speed.py`` measures the built site and writes the record that the performance
-page shows; ``test_live_speed.py`` holds the same numbers to their limits. With ``--soak 30`` it drags
+page shows; ``test_live_speed.py`` holds them to their limits. With ``--soak 30`` it drags
 for 30 minutes instead and says whether memory stays where it was.
 """
 

@@ -18,12 +18,14 @@ from test_site import AXE
 from toy_extractor import Toy
 
 import kpbook
+from kpbook import export
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 from kpbook.widgets import FindTheCube
 from kpbook.world.poses import Poses
 
 PAGE = "book/index.html"
+STATE = '<script type="application/vnd.jupyter.widget-state+json">'
 site_test = pytest.mark.site
 
 
@@ -286,7 +288,7 @@ def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
 def test_what_the_page_stores_stays_small(site: Path) -> None:
     text = (site / PAGE).read_text(encoding="utf-8")
     assert VIEW in text
-    start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
+    start = text.index(STATE)
     stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
     assert max(len(json.dumps(model)) for model in stored["state"].values()) < 110 * 1024
 
@@ -338,4 +340,60 @@ def test_without_webassembly_the_figure_says_so(visit: Visit, script: str) -> No
     figure.at.and_(page.locator("[data-engine=failed]")).wait_for(timeout=20_000)
     assert "could not start in this browser" in figure.at.get_by_role("status").first.inner_text()
     assert figure.ask("points") == before
+    visit.check()
+
+
+class ByColour(torch.nn.Module):
+    """Three keypoints on what is green, blue and dark: an encoder that the book has never seen."""
+
+    image_size = (64, 64)
+    name = "by-colour"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = torch.nn.Conv2d(3, 3, 1)
+        weight = torch.tensor([[-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0], [-1.0, -1.0, -1.0]])
+        self.look.weight.data = 30 * weight[..., None, None]
+
+    def heatmaps(self, images: torch.Tensor) -> torch.Tensor:
+        return kpbook.spatial_softmax(self.look(images))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return kpbook.soft_argmax(self.look(images))
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(images, 2)
+
+
+@site_test
+@pytest.mark.slow
+def test_an_encoder_that_the_book_has_never_seen_runs_unchanged(
+    visit: Visit, tmp_path: Path
+) -> None:
+    unseen = ByColour().eval()
+    file = export.to_onnx(unseen, tmp_path / "by-colour.onnx")
+    known = FindTheCube(unseen).networks
+
+    def put_it_there(text: str) -> str:
+        head, start, rest = text.partition(STATE)
+        stored, end, tail = rest.partition("</script>")
+        state = json.loads(stored)
+        for model in state["state"].values():
+            if "networks" in model["state"]:
+                model["state"] |= {"networks": known, "network": "by-colour"}
+        return head + start + json.dumps(state) + end + tail
+
+    rewritten(visit, "index.html", put_it_there)
+    visit.page.route("**/live/by-colour.onnx", lambda route: route.fulfill(path=file))
+    visit.page.goto(f"{visit.url}/{PAGE}")
+    figure = Figure(visit.page)
+    before = np.array(figure.ask("said")["cube"])
+    figure.drag(60, 25)
+    assert figure.ask("parities")["by-colour"] < 1e-4
+    assert figure.ask("said")["cube"][0] - before[0] > 5  # pixels of 64, with the hand
+    assert figure.off() < 2
+    pixels = np.array(figure.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
+    with torch.no_grad():
+        expected = unseen(to_float(pixels))[0].numpy()
+    np.testing.assert_allclose(np.array(figure.ask("points")).reshape(-1, 2), expected, atol=1e-4)
     visit.check()
