@@ -8,9 +8,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -18,7 +20,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, _QuietHandler, _Server
 from jupyter_client import BlockingKernelClient
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
@@ -110,20 +112,40 @@ class Lab:
         self.log.close()
 
 
+def notebook(path: Path, line: str) -> None:
+    """Write a notebook that shows one figure."""
+    from nbformat import v4, write
+
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    cells = [v4.new_code_cell(f"from kpbook.widgets import FindTheCube\n{line}")]
+    write(v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "book" / CHAPTER, folder)  # Lab may save it
     (folder / "results").symlink_to(ROOT / "book" / "results")
-    import nbformat
-    from nbformat import v4
-
-    cells = [v4.new_code_cell("from kpbook.widgets import FindTheCube\nFindTheCube('rarity')")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(v4.new_notebook(cells=cells, metadata=kernel), folder / FIND)
+    notebook(folder / FIND, "FindTheCube('rarity')")
     running = Lab(folder)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def other_host(site: Path) -> Iterator[str]:
+    """The built site's files as another host serves them to every page: Colab's way to them."""
+
+    class Open(_QuietHandler):
+        def end_headers(self) -> None:
+            self.send_header("Access-Control-Allow-Origin", "*")
+            super().end_headers()
+
+    server = _Server(("127.0.0.1", 0), partial(Open, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/_static/"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -179,3 +201,17 @@ def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure
     window.wait_for_function(
         "document.querySelector('#find-the-cube').kpbook.state().cube[1] === 0.1"
     )
+
+
+def test_by_one_option_the_page_s_own_engine_answers_in_a_notebook(
+    lab: Lab, window: Any, other_host: str
+) -> None:
+    line = f"FindTheCube('rarity', engine='browser', address={other_host!r})"
+    notebook(lab.folder / "browser.ipynb", line)
+    lab.run(window, "browser.ipynb")
+    figure = window.locator("#find-the-cube[data-ready]")
+    figure.wait_for(timeout=WAIT)
+    drag(window, figure.locator("[data-handle=cube]"), 60, 25)
+    window.locator("#find-the-cube[data-engine=ready]").wait_for(timeout=WAIT)
+    assert figure.evaluate("e => e.kpbook.places().rarity") in {"page", "worker"}  # no kernel
+    assert figure.evaluate("e => e.kpbook.parities().rarity") < 1e-4
