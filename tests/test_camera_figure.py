@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -153,6 +154,22 @@ def test_the_cube_s_pixels_lie_where_its_projected_edges_are(view: int) -> None:
     wrong = recorded.cameras[(view + 1) % 4].project(corners)[0]
     other = inside_hull(to_pixels(wrong, views.IMAGE_SIZE), views.IMAGE_SIZE)
     assert (other & seen).sum() / (other | seen).sum() < 0.6  # another camera's edges would not
+
+
+@pytest.mark.parametrize("name", list(views.ORBITS))
+def test_a_picture_is_shown_only_where_the_lines_still_fall_on_it(name: str) -> None:
+    """At the worst corner of the tolerance the cube is at most 1 % of the image off."""
+    orbit, recorded = views.ORBITS[name], views.sample()
+    corners = views.cube_corners(recorded.positions[0])
+    right = orbit.camera(IMAGE_SIZE).project(corners)[0]
+    off = []
+    for signs in itertools.product((-1, 1), repeat=4):
+        moved = {
+            number: getattr(orbit, number) + sign * most
+            for sign, (number, most) in zip(signs, TOLERANCE.items(), strict=True)
+        }
+        off.append(np.abs(orbit._replace(**moved).camera(IMAGE_SIZE).project(corners)[0] - right))
+    assert np.max(off) / 2 < 0.01
 
 
 @pytest.mark.parametrize("view", range(len(views.ORBITS)), ids=list(views.ORBITS))
@@ -388,6 +405,22 @@ def test_it_starts_with_the_paper_s_camera_on_its_picture(live: Figure) -> None:
     live.settle()
     assert live.colour([10, 40]) != frame[81, 21].tolist()
     assert 'recorded view "paper". The camera' in live.words()
+
+
+@site_test
+@pytest.mark.slow
+def test_the_drawn_edges_are_where_kpbook_projects_them(live: Figure) -> None:
+    """The canvas has the cube's ink along its lid's edges: half a pixel off would miss them."""
+    live.slide("Distance", 0.3)
+    corners = views.cube_corners(views.sample().positions[0])
+    ink = np.array([0xD5, 0x5E, 0x00])
+    for yaw in (20, 70):
+        live.slide("Yaw", yaw)
+        for a, b in ((4, 5), (5, 7), (7, 6), (6, 4)):  # the lid is never hidden
+            for share in (0.3, 0.7):
+                image, _ = live.camera().project((1 - share) * corners[a] + share * corners[b])
+                seen = live.colour(to_pixels(image, IMAGE_SIZE).tolist())
+                assert np.abs(seen - ink).max() < 60, (yaw, a, b)
 
 
 @site_test

@@ -125,6 +125,7 @@ class CameraView extends LiveFigure {
     super(model, host, { name: "camera", title: "Live figure: camera", traits: CAMERA_TRAITS, style: CAMERA_STYLE });
     this.scene = model.get("scene");
     this.frames = frames;
+    this.pictures = new Map(); // preset's name -> canvas
     this.corners = this.scene.points.filter(({ name }) => name.startsWith("corner")).map(({ p_W }) => p_W);
   }
 
@@ -173,9 +174,18 @@ class CameraView extends LiveFigure {
     this.write(state, camera, match);
   }
 
+  /** The recorded picture, made into a canvas of its own once: a drag must not wait for it. */
   paintRecorded(match, side) {
-    const [h, w] = this.scene.frame_size;
-    return paintPixels(this.canvas, this.frames[this.scene.presets.indexOf(match)], h, w, side);
+    if (!this.pictures.has(match.name)) {
+      const [h, w] = this.scene.frame_size;
+      const picture = make("canvas");
+      paintPixels(picture, this.frames[this.scene.presets.indexOf(match)], h, w, w, h);
+      this.pictures.set(match.name, picture);
+    }
+    const context = fitCanvas(this.canvas, side, side);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.pictures.get(match.name), 0, 0, side, side);
+    return context;
   }
 
   paintGround(side) {
