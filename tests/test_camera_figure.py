@@ -21,13 +21,13 @@ from test_widgets import KIB, WIDGETS, node
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
 from kpbook.widgets import CameraFigure
-from kpbook.widgets.camera import IMAGE_SIZE, LIMITS, TOLERANCE
+from kpbook.widgets.camera import IMAGE_SIZE, LIMITS, PRESETS, TOLERANCE
 from kpbook.world import views
 from kpbook.world.scene import Scene
 
 PAGE = "book/02_world.html"
 site_test = pytest.mark.site
-PAPER = views.ORBITS["paper"]
+PAPER = PRESETS["paper"]
 
 
 def in_node(script: str, data: Any) -> Any:
@@ -101,7 +101,7 @@ def test_the_page_projects_as_kpbook_does_also_behind_the_camera() -> None:
 
 def test_page_and_class_agree_on_which_recorded_view_fits() -> None:
     rng, figure, states = np.random.default_rng(2), CameraFigure(), []
-    for name, near in views.ORBITS.items():
+    for name, near in PRESETS.items():
         for spread in (0.0, 0.4, 0.9, 1.1, 2.0):
             state = near._asdict() | {"target": list(near.target)}
             for number, most in TOLERANCE.items():
@@ -119,17 +119,9 @@ def test_page_and_class_agree_on_which_recorded_view_fits() -> None:
 
 def test_the_recorded_cameras_are_those_of_these_numbers() -> None:
     recorded = views.sample()
-    assert recorded.views == tuple(views.ORBITS)
+    assert recorded.views == tuple(PRESETS)
     for name, camera in zip(recorded.views, recorded.cameras, strict=True):
-        assert views.ORBITS[name].camera(views.IMAGE_SIZE) == camera
-
-
-@pytest.mark.world
-def test_the_numbers_are_those_of_the_world_s_cameras() -> None:
-    from kpbook.world import CAMERAS
-
-    for name, orbit in views.ORBITS.items():
-        assert orbit.camera(64) == CAMERAS[name]
+        assert PRESETS[name].camera(views.IMAGE_SIZE) == camera
 
 
 def inside_hull(corners_px: np.ndarray, size: int) -> np.ndarray:
@@ -139,7 +131,7 @@ def inside_hull(corners_px: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Delaunay(corners_px).find_simplex(where) >= 0).reshape(size, size)
 
 
-@pytest.mark.parametrize("view", range(len(views.ORBITS)), ids=list(views.ORBITS))
+@pytest.mark.parametrize("view", range(len(PRESETS)), ids=list(PRESETS))
 def test_the_cube_s_pixels_lie_where_its_projected_edges_are(view: int) -> None:
     """Overlap at least 0.95; from above, where the arm hides a part, all that is seen lies in."""
     recorded, figure = views.sample(), CameraFigure()
@@ -156,10 +148,10 @@ def test_the_cube_s_pixels_lie_where_its_projected_edges_are(view: int) -> None:
     assert (other & seen).sum() / (other | seen).sum() < 0.6  # another camera's edges would not
 
 
-@pytest.mark.parametrize("name", list(views.ORBITS))
+@pytest.mark.parametrize("name", list(PRESETS))
 def test_a_picture_is_shown_only_where_the_lines_still_fall_on_it(name: str) -> None:
     """At the worst corner of the tolerance the cube is at most 1 % of the image off."""
-    orbit, recorded = views.ORBITS[name], views.sample()
+    orbit, recorded = PRESETS[name], views.sample()
     corners = views.cube_corners(recorded.positions[0])
     right = orbit.camera(IMAGE_SIZE).project(corners)[0]
     off = []
@@ -172,7 +164,7 @@ def test_a_picture_is_shown_only_where_the_lines_still_fall_on_it(name: str) -> 
     assert np.max(off) / 2 < 0.01
 
 
-@pytest.mark.parametrize("view", range(len(views.ORBITS)), ids=list(views.ORBITS))
+@pytest.mark.parametrize("view", range(len(PRESETS)), ids=list(PRESETS))
 def test_the_table_s_outline_is_the_table_s(view: int) -> None:
     """2 cm within the outline the picture shows the lid, 2 cm beyond it what lies lower."""
     recorded, (xs, ys) = views.sample(), np.array(views.TABLE)
@@ -494,7 +486,7 @@ def test_a_point_behind_the_camera_has_no_image_and_the_figure_says_so(live: Fig
 
 @site_test
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(views.ORBITS))
+@pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_stands_where_the_recorded_camera_stood(live: Figure, name: str) -> None:
     live.slide("Field of view", 90)
     live.at.get_by_label("Camera", exact=True).select_option(name)

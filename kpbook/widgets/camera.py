@@ -13,7 +13,7 @@ from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
 from kpbook.widgets._base import LiveFigure, front_end, still_picture
 from kpbook.world import views
-from kpbook.world.views import ORBITS, Orbit
+from kpbook.world.orbits import ORBITS, Orbit
 
 IMAGE_SIZE = 128  # pixels that M and (u, v) are counted in: the scene of chapter 2
 #: Range of each number; the sliders end there. A target's three numbers share one.
@@ -34,6 +34,8 @@ _HINTS = {
     "fov": "Degrees between the image's upper and lower edge.",
 }
 _GRID_M, _AXIS_M = 0.1, 0.1  # between the table's lines; length of a drawn axis
+#: The cameras with a recorded picture.
+PRESETS = {name: ORBITS[name] for name in views.VIEWS}
 _LABELS = {"paper": "the paper's camera"}  # the others by their names
 _PROMPT = (
     "Try: narrow the field of view, then raise the distance until the cube has its old size. "
@@ -47,8 +49,8 @@ class CameraFigure(LiveFigure):
     """A camera on an orbit round the table, what it sees, and every step of the projection.
 
     The camera has panda-gym's parameters, without roll: see :meth:`kpbook.cameras.Camera.orbit`.
-    Where it stands as one of :data:`kpbook.world.views.ORBITS`, the recorded picture lies behind
-    the lines. A point at or behind the camera has no image, and the figure says so.
+    Where it stands as one of :data:`PRESETS`, the recorded picture lies behind the lines. A point
+    at or behind the camera has no image, and the figure says so.
 
     Attributes:
         target: The point in the middle of the image, ``[x, y, z]`` metres.
@@ -83,7 +85,7 @@ class CameraFigure(LiveFigure):
     def __init__(self, **traits: Any) -> None:
         self._views = recorded = views.sample()
         self._points = _points(recorded.objects, recorded.positions)
-        first = ORBITS["paper"]._asdict() | {"target": list(ORBITS["paper"].target)}
+        first = PRESETS["paper"]._asdict() | {"target": list(PRESETS["paper"].target)}
         super().__init__(
             scene=_scene(self._points, recorded.frames.shape[1:3]),
             frames=zlib.compress(recorded.frames.tobytes(), 9),
@@ -100,7 +102,7 @@ class CameraFigure(LiveFigure):
     def _recorded(self) -> str | None:
         """Name of the recorded camera that stands where this one stands, or None."""
         here = self._orbit()
-        for name, there in ORBITS.items():
+        for name, there in PRESETS.items():
             apart = {n: abs(getattr(here, n) - getattr(there, n)) for n in TOLERANCE}
             apart["yaw"] = min(apart["yaw"], 360 - apart["yaw"])
             moved = np.abs(np.subtract(here.target, there.target)).max()
@@ -208,7 +210,7 @@ def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[s
                 **orbit._asdict(),
                 "target": list(orbit.target),
             }
-            for name, orbit in ORBITS.items()
+            for name, orbit in PRESETS.items()
         ],
         "limits": {name: list(ends) for name, ends in LIMITS.items()},
         "tolerance": TOLERANCE,

@@ -28,6 +28,7 @@ from kpbook._checks import check_choice, check_finite, check_integer, complain, 
 from kpbook.cameras import Camera, intrinsics_from_fov
 from kpbook.grid import Size, as_size, to_pixels
 from kpbook.world import objects
+from kpbook.world.orbits import ORBITS
 from kpbook.world.policies import POLICIES, Policy
 from kpbook.world.quiet import quiet
 
@@ -51,15 +52,7 @@ REWARDS = ("sparse", "dense")
 View = str | Camera | np.ndarray  # a name, a camera, or a pose X_WC
 FOV_Y_DEG = 60.0  # every named camera and every pose: the default of Camera.orbit
 CAMERAS: Mapping[str, Camera] = MappingProxyType(
-    {
-        # Cramer et al. (2024), "panda-close"
-        "paper": Camera.orbit((0, -0.1, 0), 0.7, yaw_deg=45, pitch_deg=-35),
-        "front": Camera.orbit((-0.05, 0, 0.05), 0.75, yaw_deg=90, pitch_deg=-35),
-        "side": Camera.orbit((-0.05, 0, 0.05), 0.75, yaw_deg=0, pitch_deg=-35),
-        "top": Camera.orbit((0, 0, 0), 0.75, yaw_deg=0, pitch_deg=-90),
-        # what panda-gym's own render() shows
-        "panda-gym": Camera.orbit((0, 0, 0), 1.4, yaw_deg=45, pitch_deg=-30),
-    }
+    {name: Camera.orbit(*orbit) for name, orbit in ORBITS.items()}
 )
 NEAR_M, FAR_M = 0.1, 100.0  # nothing nearer or farther is drawn
 TOUCHING_M = 0.002  # a surface this little in front of a point does not hide it
