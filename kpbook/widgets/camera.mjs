@@ -103,7 +103,12 @@ const CAMERA_STYLE = `
 .side i { font: italic 1.1em Georgia, "Times New Roman", serif; }
 .side sub { font-size: 0.75em; line-height: 0; }
 .matrix { display: flex; align-items: center; gap: 8px; }
-.matrix table { width: auto; border: solid var(--ink); border-width: 0 1.5px; border-radius: 6px; }
+.matrix table { width: auto; border: solid var(--ink); border-width: 0 1.5px; position: relative;
+  border-collapse: separate; border-spacing: 0; }
+.matrix table::before, .matrix table::after { content: ""; position: absolute; top: 0; bottom: 0;
+  width: 5px; border: solid var(--ink); border-width: 1.5px 0; pointer-events: none; }
+.matrix table::before { left: 0; }
+.matrix table::after { right: 0; } /* with the table's own sides: square brackets */
 .matrix tbody tr { border: 0; }
 .matrix td { padding: 1px 5px; min-width: 4.2em; }
 .matrix .name { min-width: 3.2em; white-space: nowrap; }
