@@ -105,6 +105,7 @@ const REPLAY_STYLE = `
 .chart .handle::before { inset: 13px; border-style: solid; background: var(--surface); opacity: 1; }
 .chart .handle:focus-visible::before { inset: 11px; }
 tbody th { display: flex; align-items: center; gap: 7px; line-height: 1.25; }
+td.error { min-width: 4em; } /* or the columns jump while it plays */
 td.yes { font-weight: 600; }
 @container (min-width: 620px) {
   .top { grid-template-columns: minmax(0, 1fr) minmax(0, 1.1fr); align-items: start; }
@@ -151,13 +152,17 @@ class ReplayView extends LiveFigure {
   toggle() {
     if (this.timer) return this.stop();
     this.next();
-    if (this.calm.matches) return this.save.flush(); // no motion that was not asked for
+    if (this.calm.matches || this.atEnd()) return this.save.flush(); // calm: no motion unasked
     this.words.setAttribute("aria-live", "off"); // a checkpoint every moment is too much to hear
     this.timer = setInterval(() => {
       this.next();
-      if (this.state().checkpoint === this.about.steps.length - 1) this.stop();
+      if (this.atEnd()) this.stop();
     }, PLAY_MS);
     this.labelPlayer();
+  }
+
+  atEnd() {
+    return this.state().checkpoint === this.about.steps.length - 1;
   }
 
   stop() {
@@ -320,8 +325,8 @@ class ReplayView extends LiveFigure {
     this.cursor = this.buildCursor();
     this.chart = make("div", { class: "chart" }, this.curves, this.cursor);
     const caption = make("figcaption", {},
-      "Error on held-out episodes over the images seen so far. A filled mark: tracked from here on, " +
-      "at or below the threshold µ (dotted).");
+      "Error on held-out episodes over the images seen so far, along a square root. A filled mark: " +
+      "tracked from here on, at or below the threshold µ (dotted).");
     return make("figure", {}, this.chart, caption);
   }
 
