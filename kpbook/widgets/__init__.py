@@ -10,7 +10,8 @@ require("anywidget", extra="widgets", purpose="a live figure")
 
 from kpbook.widgets.camera import CameraFigure  # noqa: E402 - after the check above
 from kpbook.widgets.find_cube import FindTheCube  # noqa: E402 - after the check above
+from kpbook.widgets.judge_it import JudgeIt  # noqa: E402 - after the check above
 from kpbook.widgets.replay import TrainingReplay  # noqa: E402 - after the check above
 from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
 
-__all__ = ["CameraFigure", "FindTheCube", "SoftArgmaxPlayground", "TrainingReplay"]
+__all__ = ["CameraFigure", "FindTheCube", "JudgeIt", "SoftArgmaxPlayground", "TrainingReplay"]

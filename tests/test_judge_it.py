@@ -1,0 +1,623 @@
+"""Judge it: its numbers against kpbook's, the class alone, and the figure on the built page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, Visit
+from test_playground import VIEW, rewritten
+from test_site import AXE
+from test_widgets import WIDGETS, node
+from toy_extractor import Toy
+
+import kpbook
+from kpbook.episodes import Episodes
+from kpbook.extractors.registry import build
+from kpbook.judge import by_halves, judge, keypoints
+from kpbook.metric import THRESHOLDS, tracking_capability, tracking_error
+from kpbook.recorded import Sweep
+from kpbook.widgets import JudgeIt, judge_it
+
+PAGE = "book/04_tracking_metric.html"
+RESULTS = ROOT / "book" / "results"
+KEYNET = "keynet-quarter-vel-std-bg"
+SAME = 1e-6  # the page's numbers and kpbook's
+site_test = pytest.mark.site
+
+
+@pytest.fixture(scope="module")
+def figure() -> JudgeIt:
+    return JudgeIt(results=RESULTS)
+
+
+def evaluate(script: str, data: Any) -> Any:
+    """Run a script over the figure's parts; it finds ``data`` and leaves ``answer``."""
+    names = ("tracking", "judge_state")
+    head = "".join(
+        f"import * as {n} from {json.dumps((WIDGETS / f'{n}.mjs').as_uri())};" for n in names
+    )
+    head += "import { readFileSync } from 'node:fs';"
+    head += "const data = JSON.parse(readFileSync(0, 'utf8')); let answer;"
+    tail = ";console.log(JSON.stringify(answer));"
+    out = node("--input-type=module", "-e", head + script + tail, stdin=json.dumps(data))
+    return json.loads(out)
+
+
+def packed(figure: JudgeIt) -> dict[str, Any]:
+    """What the page holds, for ``evaluate``."""
+    return {
+        "packed": base64.b64encode(figure.packed).decode(),
+        "about": figure.about,
+        "networks": figure.networks,
+        "recorded": figure.recorded,
+    }
+
+
+UNPACK = """
+const counts = data.networks.map((n) => n.keypoints);
+const held = await judge_state.unpackJudge(Buffer.from(data.packed, "base64"), data.about, counts);
+const framesFor = (fit, in_view, k) => {
+  const { about: { H, W }, about } = data;
+  return { ...judge_state.framesOf({ fit, in_view }, k, held.seen, about), H, W };
+};
+"""
+
+
+# -- the same numbers in the page and in kpbook ------------------------------------------------
+
+
+def awkward() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keypoints that are hard to fit ``(T, N, 2)``, objects ``(T, 3, 2)`` and their episodes."""
+    rng = np.random.default_rng(0)
+    T, episode = 240, np.repeat(range(12), 20)
+    y = 0.1 + 0.3 * rng.normal(size=(T, 3, 2))
+    y[:, 1] = rng.normal(size=(12, 2))[episode]  # stands still within episodes
+    y[:, 2] = 0.25  # never moves
+    line = rng.normal(size=T)
+    z = rng.normal(size=(T, 10, 2)) * [0.3, 0.1]
+    z[:, 0] = y[:, 0] @ np.array([[1, 0.3], [-0.2, 0.8]]) + 0.05 * rng.normal(size=(T, 2))
+    z[:, 1] = 0.37  # constant
+    z[:, 2, 1] = -0.2  # one coordinate constant
+    z[:, 3] = np.stack([0.1 + 0.3 * line, 0.5 - 0.2 * line], axis=-1)  # collinear
+    z[:, 4] = np.stack([0.1 + 0.3 * y[:, 0, 0], 0.5 - 0.2 * y[:, 0, 0]], axis=-1)
+    z[:, 5, 1] = z[:, 5, 0] + 1e-5 * y[:, 0, 1]  # all but collinear, and the rest matters
+    z[:, 6] = 0.5 + 1e-7 * z[:, 6]  # small motion
+    z[:, 7] = y[:, 1]  # constant within episodes
+    z[:, 8] = y[:, 0]  # perfect
+    z[:, 9] = 0.7 + 2.0**-53 * rng.integers(0, 4, (T, 2))  # rounding, no motion
+    return z, y, episode
+
+
+def by_kpbook(
+    z: np.ndarray, y: np.ndarray, fit: np.ndarray, scored: np.ndarray, episode: np.ndarray
+) -> list[list[list[float]]]:
+    """Error of the fit, error, R², pixels, error and R² within: of every (keypoint, object)."""
+    rows = []
+    for n in range(z.shape[1]):
+        row = []
+        for k in range(y.shape[1]):
+            f, s = fit[:, k], scored[:, k]
+            one = slice(n, n + 1), slice(k, k + 1)
+            parts = z[s][:, one[0]], y[s][:, one[1]], z[f][:, one[0]], y[f][:, one[1]]
+            r = tracking_error(*parts, episode=episode[s])
+            plain = r.error, r.r2, r.rms_px(64), r.within, r.within_r2
+            row.append([r.fit_error[0, 0], *(number[0] for number in plain)])
+        rows.append(row)
+    return rows
+
+
+NUMBERS = "(p) => [p.fitError, p.error, p.r2, p.px, p.within, p.withinR2]"
+
+
+def test_hard_pairs_are_judged_as_kpbook_does() -> None:
+    """Catches: no pseudo-inverse, a still object that is followed perfectly, rounding as motion."""
+    z, y, episode = awkward()
+    fit = np.arange(240) < 120
+    script = f"""
+    const track = (x, n) => [0, 1].map((c) => Float64Array.from(x, (row) => row[n][c]));
+    const frames = {{ fit: data.fit, scored: data.scored, episode: data.episode, H: 64, W: 64 }};
+    const numbers = {NUMBERS};
+    answer = data.z[0].map((_, n) => data.y[0].map((_, k) => {{
+      const pair = [track(data.z, n), track(data.y, k), frames];
+      return numbers({{ ...tracking.judgePair(...pair), ...tracking.judgeWithin(...pair) }});
+    }}))"""
+    data = {
+        "z": z.tolist(), "y": y.tolist(), "fit": np.flatnonzero(fit).tolist(),
+        "scored": np.flatnonzero(~fit).tolist(), "episode": episode[~fit].tolist(),
+    }  # fmt: skip
+    got = np.array(evaluate(script, data), dtype=float)
+    rows = np.repeat(fit[:, None], 3, axis=1)
+    want = np.array(by_kpbook(z, y, rows, ~rows, episode))
+    np.testing.assert_allclose(got, want, rtol=0, atol=SAME)
+    assert np.isnan(want[:, 1:, 4:]).all()  # within: they stand still
+    assert np.isnan(want[:, 2, 2]).all()  # R² of the object that never moves
+    assert np.isfinite(want[:, 0]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_view", [False, True])
+@pytest.mark.parametrize("where", ["other", "same"])
+def test_every_pair_of_the_recording_is_judged_as_kpbook_does(
+    figure: JudgeIt, where: str, in_view: bool
+) -> None:
+    script = (
+        UNPACK
+        + f"""
+    const numbers = {NUMBERS};
+    answer = held.tracks.slice(1).map((points) => points.map((z) => held.tracks[0].map((y, k) => {{
+      const pair = [z, y, framesFor({json.dumps(where)}, {json.dumps(in_view)}, k)];
+      return numbers({{ ...tracking.judgePair(...pair), ...tracking.judgeWithin(...pair) }});
+    }})))"""
+    )
+    found = evaluate(script, packed(figure))
+    flat = figure.recording.flat()
+    counts = flat.visible if in_view else np.ones_like(flat.visible)
+    second = (flat.episode >= judge_it.EPISODES)[:, None]
+    scored = counts & second
+    fit = scored if where == "same" else counts & ~second
+    for got, z in zip(found, figure.points.values(), strict=True):
+        want = np.array(by_kpbook(z, flat.truth, fit, scored, flat.episode))
+        np.testing.assert_allclose(np.array(got, dtype=float), want, rtol=0, atol=SAME)
+
+
+def test_the_page_chooses_the_keypoints_and_finds_the_errors_of_judge(figure: JudgeIt) -> None:
+    script = (
+        UNPACK
+        + """
+    answer = held.tracks.slice(1).map((points) => held.tracks[0].map((y, k) =>
+      ["other", "same"].map((fit) => [false, true].map((inView) => {
+        const { pairs, best } = judge_state.judgeAll(points, y, framesFor(fit, inView, k));
+        return [best, pairs[best].error, pairs[best].r2];
+      }))))"""
+    )
+    found = evaluate(script, packed(figure))
+    for got, verdict in zip(found, figure.verdicts.values(), strict=True):
+        for k in range(3):
+            (other, in_view), (same, _) = got[k]
+            for numbers, r in (
+                (other, verdict.tracking),
+                (in_view, verdict.in_view),
+                (same, verdict.same_frames),
+            ):
+                assert numbers[0] == r.keypoint[k]
+                assert numbers[1:] == pytest.approx([r.error[k], r.r2[k]], abs=SAME)
+
+
+@pytest.mark.parametrize("mu", [THRESHOLDS, (0.0013, 0.004, 0.0703613), (0.05, 0.05, 1.0)])
+def test_capability_over_recorded_runs_is_that_of_kpbook(
+    figure: JudgeIt, mu: tuple[float, ...]
+) -> None:
+    script = """
+    answer = Object.values(data.errors).map((errors) => tracking.capabilityOf(errors, data.mu))"""
+    errors = figure.recorded["errors"]
+    assert len(errors) > 10
+    found = evaluate(script, {"errors": errors, "mu": mu})
+    for got, runs in zip(found, errors.values(), strict=True):
+        overall, each = tracking_capability(np.array(runs, dtype=float), mu)
+        assert got["runs"] == len(runs)
+        assert got["overall"] == pytest.approx(overall, abs=1e-12)
+        assert np.divide(got["hits"], len(runs)) == pytest.approx(each, abs=1e-12)
+
+
+def test_all_keypoints_are_judged_anew_within_5_ms(figure: JudgeIt) -> None:
+    """Time of the processor, so that a busy machine says the same."""
+    script = (
+        UNPACK
+        + """
+    const [truth, points] = held.tracks;
+    const again = () => judge_state.judgeAll(points, truth[0], framesFor("other", false, 0));
+    for (let i = 0; i < 30; i++) again();
+    const start = process.cpuUsage().user;
+    for (let i = 0; i < 100; i++) again();
+    answer = (process.cpuUsage().user - start) / 100 / 1000"""
+    )
+    assert evaluate(script, packed(figure)) < 5
+
+
+# -- the class ---------------------------------------------------------------------------------
+
+
+def test_the_page_unpacks_what_python_packed(figure: JudgeIt) -> None:
+    script = (
+        UNPACK
+        + """
+    const tracks = held.tracks.map((points) => points.map((track) => track.map((c) => [...c])));
+    const first = [...held.pictures.slice(0, 4096)].map((i) => held.palette[3 * i + 1]);
+    answer = { tracks, seen: [...held.seen], first }"""
+    )
+    got = evaluate(script, packed(figure))
+    tracks = [np.array(t).transpose(2, 0, 1) for t in got["tracks"]]
+    flat = figure.recording.flat()
+    for track, want in zip(tracks, [flat.truth, *figure.points.values()], strict=True):
+        np.testing.assert_array_equal(track, want)
+    assert got["seen"] == flat.visible.astype(int).ravel().tolist()
+    green = figure.recording.images[judge_it.EPISODES, 0, 0, ..., 1].ravel().astype(int)
+    assert 0 <= (green - got["first"]).min() <= (green - got["first"]).max() < 8  # 32 shades
+
+
+def test_rounded_positions_are_judged_as_those_that_were_given(figure: JudgeIt) -> None:
+    episodes = judge_it._episodes()
+    assert np.abs(figure.recording.truth - episodes.truth).max() < 1e-4
+    for name, verdict in figure.verdicts.items():
+        given = by_halves(keypoints(kpbook.load(name), episodes), episodes.flat())
+        assert verdict.tracking.keypoint.tolist() == given.keypoint.tolist()
+        np.testing.assert_allclose(verdict.tracking.error, given.error, atol=2e-5)
+        np.testing.assert_allclose(verdict.tracking.r2, given.r2, atol=2e-4)
+
+
+def test_rounding_keeps_what_stands_still_and_small_motions() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (50, 4, 2))
+    x[:, 1] = 0.3
+    x[:, 2] = 0.3 + 1e-8 * rng.normal(size=(50, 2))  # float32's own rounding: no motion
+    x[:, 3] = 0.3 + 1e-3 * rng.normal(size=(50, 2))
+    _, y = judge_it._rounded(x, 2047)
+    assert np.ptp(y[:, 1:3], axis=0).max() == 0
+    assert np.abs(y - x).max(axis=0) == pytest.approx(0, abs=2 / 2047)
+    assert np.abs(y[:, 3] - x[:, 3]).max() < 1e-3 * 8 / 2047
+
+
+def test_episodes_are_held_out_and_the_cube_moves_in_all_of_them(figure: JudgeIt) -> None:
+    train, _ = Episodes.sample().split((240, 60), seed=0)
+    seeds = figure.recording.seeds.tolist()
+    assert len(set(seeds)) == 2 * judge_it.EPISODES
+    assert not set(seeds) & set(train.seeds.tolist())
+    cube = figure.recording.truth[:, :, 0, 0]
+    assert np.ptp(cube, axis=1).max(axis=1).min() > 4 / 31.5  # pixels of 64
+
+
+def test_the_rivals_table_is_what_judge_says(figure: JudgeIt) -> None:
+    for about, (name, z) in zip(figure.networks, figure.points.items(), strict=True):
+        verdict = judge(z, figure.recording, name=name)
+        row, by_object = verdict.row(), verdict.rows()
+        assert about["name"] == name
+        for line in about["metrics"]:
+            metric = re.sub(r" frames?$", "", line["metric"])
+            assert line["all"] == row[metric]
+            if line["objects"]:
+                assert line["objects"] == [r[metric] for r in by_object]
+        metrics = [line["metric"] for line in about["metrics"]]
+        assert {"R², all keypoints", "PCK", "precision over 1 frame", "recall over 20 frames"} <= {
+            *metrics
+        }
+
+
+def test_recorded_runs_are_those_of_the_book(figure: JudgeIt) -> None:
+    errors, groups = figure.recorded["errors"], figure.recorded["groups"]
+    sweep = Sweep.read("recipe", RESULTS)
+    assert len(errors["rarity"]) == sweep.seeds("rarity")
+    column = [run[2] for run in errors["rarity"]]
+    assert column == sweep.column("rarity", "error", "end_effector").tolist()
+    assert all("rarity" in runs for runs in groups.values())
+    assert list(groups) == ["networks", "ablation", "scenes"]
+
+
+@pytest.mark.slow
+def test_without_recorded_runs_there_is_a_figure_without_them(tmp_path: Path) -> None:
+    figure = JudgeIt("rarity", results=tmp_path)
+    assert figure.recorded == {"errors": {}, "groups": {}}
+    assert figure.networks[0]["chosen"] == figure.verdicts["rarity"].tracking.keypoint.tolist()
+
+
+@pytest.mark.slow
+def test_a_network_that_was_just_trained_can_be_judged() -> None:
+    figure = JudgeIt(build("basic-quarter").eval(), object="target", results=RESULTS)
+    assert figure.network == "basic-quarter"
+    assert figure.networks[0]["keypoints"] == 16
+    assert not figure.verdicts["basic-quarter"].tracked[:2].any()  # as good as untrained
+
+
+def test_a_network_for_other_images_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"networks: got toy for images of \(20, 28\)"):
+        JudgeIt(Toy().eval())
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "message"),
+    [
+        ("network", "none", "network: got 'none', expected one of 'rarity'"),
+        ("object", "cubes", "Did you mean 'cube'"),
+        ("keypoint", -2, "keypoint: got -2, expected at least -1. -1 for the metric's choice"),
+        ("keypoint", 99, "keypoint: got 99"),
+        ("frame", 120, "frame: got 120"),
+        ("mu", [0.1], r"mu: got shape \(1,\)"),
+        ("mu", [0.1, 0.1, 0.0], "mu: .*0.0003"),
+        ("fit", "all", "fit: got 'all', expected one of 'other', 'same'"),
+        ("group", "none", "group: got 'none'"),
+    ],
+)
+def test_traits_are_checked(figure: JudgeIt, trait: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        setattr(figure, trait, value)
+
+
+def test_what_the_prompt_says_to_notice_happens(figure: JudgeIt) -> None:
+    """The other network's R² rises on the frames of its fit, the recipe's hardly does."""
+    other, recipe = figure.verdicts[KEYNET], figure.verdicts["rarity"]
+    assert "R² rises though no keypoint has moved" in figure.prompt
+    assert (other.same_frames.r2 - other.tracking.r2 > 0.05).all()
+    assert (recipe.same_frames.r2 - recipe.tracking.r2 < 0.03).all()
+
+
+def test_the_still_says_what_it_shows(figure: JudgeIt) -> None:
+    still, verdict = figure.still(), figure.verdicts["rarity"]
+    assert "<script" not in still
+    assert still.count("<polyline") == 2
+    assert f"R² {verdict.tracking.r2[0]:.2f} over 6 episodes" in still
+    assert "3 of 3 objects are tracked" in still
+
+
+def test_stored_state_stays_below_150_kib(figure: JudgeIt) -> None:
+    state = figure.get_state()
+    state["packed"] = base64.b64encode(state["packed"]).decode()
+    assert len(json.dumps(state, default=str)) < 150 * 1024
+
+
+def test_the_module_has_one_export_no_comment_and_no_foreign_host(tmp_path: Path) -> None:
+    assert set(re.findall(r"https?://([\w.]+)", JudgeIt._esm)) <= {"www.w3.org"}
+    assert "fetch(" not in JudgeIt._esm
+    assert not re.search(r"^\s*(//|/\*\*)", JudgeIt._esm, re.MULTILINE)
+    module = tmp_path / "joined.mjs"
+    module.write_text(JudgeIt._esm, encoding="utf-8")
+    script = "console.log(typeof (await import(process.argv[1])).default.render)"
+    assert node("--input-type=module", "-e", script, module.as_uri()).strip() == "function"
+
+
+# -- the built page ----------------------------------------------------------------------------
+
+
+class Figure:
+    """The figure in a browser: its numbers, and the gestures of a reader."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.at = page.locator("#judge-it")
+        self.at.and_(page.locator("[data-ready]")).wait_for()
+        self.at.scroll_into_view_if_needed()
+        self.settle()
+
+    def settle(self) -> None:
+        self.page.evaluate(
+            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
+        )
+
+    def ask(self, what: str) -> Any:
+        return self.at.evaluate(f"e => e.kpbook.{what}()")
+
+    def handle(self, name: str) -> Any:
+        return self.at.locator(f"[data-handle='{name}']")
+
+    def choose(self, label: str, value: str) -> None:
+        self.at.get_by_label(label, exact=True).select_option(value)
+        self.settle()
+
+    def fact(self, name: str) -> str:
+        text: str = self.at.locator(f"[data-fact='{name}']").inner_text()
+        return text
+
+    def drag(self, name: str, dx: float, dy: float = 0) -> None:
+        self.handle(name).scroll_into_view_if_needed()
+        box = self.handle(name).bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + dx, y + dy, steps=6)
+        self.page.mouse.up()
+        self.settle()
+
+
+@pytest.fixture
+def live(visit: Visit) -> Iterator[Figure]:
+    visit.page.goto(f"{visit.url}/{PAGE}")
+    yield Figure(visit.page)
+    visit.check()
+
+
+@site_test
+@pytest.mark.slow
+def test_what_is_shown_is_what_judge_says(live: Figure, figure: JudgeIt) -> None:
+    for network in (KEYNET, "rarity"):
+        live.choose("Network", network)
+        verdict = figure.verdicts[network].tracking
+        for k, obj in enumerate(figure.recording.objects):
+            live.choose("Object", obj)
+            got = live.ask("judged")
+            assert got["chosen"] == verdict.keypoint[k]
+            assert got["error"] == pytest.approx(verdict.error[k], abs=SAME)
+            assert live.fact("r2").replace("\u2212", "-") == f"{verdict.r2[k]:.3f}"
+            assert live.fact("px") == f"{verdict.rms_px(64)[k]:.2f}"
+            follows = verdict.within_r2[k]
+            assert live.fact("withinR2") == ("\u2013" if np.isnan(follows) else f"{follows:.3f}")
+    assert live.ask("parity") < SAME
+    assert "differ by at most" in live.at.locator(".parity").inner_text()
+
+
+@site_test
+@pytest.mark.slow
+def test_fit_on_the_same_frames_flatters(live: Figure, figure: JudgeIt) -> None:
+    live.choose("Network", KEYNET)
+    before = float(live.fact("r2"))
+    live.choose("Maps are fitted on", "same")
+    assert float(live.fact("r2")) > before + 0.1
+    same = figure.verdicts[KEYNET].same_frames
+    assert live.ask("judged")["error"] == pytest.approx(same.error[0], abs=SAME)
+    live.at.get_by_label("Only frames in view").check()
+    live.choose("Maps are fitted on", "other")
+    in_view = figure.verdicts[KEYNET].in_view
+    assert live.ask("judged")["error"] == pytest.approx(in_view.error[0], abs=SAME)
+
+
+@site_test
+@pytest.mark.slow
+def test_the_frame_follows_the_hand_along_the_path(live: Figure) -> None:
+    """A cube that stands still before it is pushed has several frames in one place."""
+    path, frame = live.ask("path"), live.ask("state")["frame"]
+    for later in (path["now"] + 5, 0, len(path["real"]) - 1):
+        now = live.ask("path")["now"]
+        wanted = np.array(path["real"][later])
+        assert np.linalg.norm(wanted - path["real"][now]) > 15  # CSS pixels
+        live.drag("frame", *(wanted - path["real"][now]))
+        got = live.ask("path")
+        assert np.linalg.norm(wanted - got["real"][got["now"]]) < 5
+        assert live.ask("state")["frame"] == frame - path["now"] + got["now"]
+    live.handle("frame").press("Shift+ArrowLeft")
+    live.settle()
+    at = live.ask("state")["frame"]
+    for key, change in (("ArrowRight", 1), ("ArrowLeft", -1), ("Shift+ArrowLeft", -5),
+                        ("ArrowDown", 20), ("ArrowUp", -20)):  # fmt: skip
+        live.handle("frame").press(key)
+        live.settle()
+        assert live.ask("state")["frame"] == at + change, key
+        at += change
+    assert "episode 1 of 6, frame" in live.handle("frame").get_attribute("aria-valuetext")
+
+
+@site_test
+@pytest.mark.slow
+def test_another_keypoint_is_chosen_by_key_drag_and_click(live: Figure) -> None:
+    order = live.ask("judged")["order"]
+    best = live.ask("judged")["error"]
+    for key, rank in (("ArrowRight", 1), ("Shift+ArrowRight", 6), ("ArrowLeft", 5)):
+        live.handle("keypoint").press(key)
+        live.settle()
+        assert live.ask("judged")["chosen"] == order[rank], key
+    assert live.ask("judged")["error"] > best
+    live.drag("keypoint", 1000)
+    assert live.ask("judged")["chosen"] == order[-1]
+    live.page.wait_for_timeout(600)
+    assert f"keypoint {order[-1]}. Error" in live.at.locator(".words").inner_text()
+    assert "is not tracked" in live.at.locator(".words").inner_text()
+    chart = live.at.locator(".chart canvas")
+    width = chart.bounding_box()["width"]
+    chart.click(position={"x": 40 + (10 + 0.5) * (width - 56) / len(order), "y": 150})
+    live.settle()
+    assert live.ask("judged")["chosen"] == order[10]
+    live.at.get_by_role("button", name="The metric's keypoint").click()
+    live.settle()
+    assert live.ask("judged")["chosen"] == order[0]
+
+
+@site_test
+@pytest.mark.slow
+def test_the_threshold_is_dragged_and_the_runs_are_counted(live: Figure, figure: JudgeIt) -> None:
+    errors = {run: np.array(rows, float) for run, rows in figure.recorded["errors"].items()}
+
+    def counted() -> None:
+        mu = live.ask("state")["mu"]
+        for row in live.ask("runs"):
+            overall, each = tracking_capability(errors[row["run"]], mu)
+            shown = live.at.locator(f"tr[data-run='{row['run']}'] td").all_inner_texts()
+            n = len(errors[row["run"]])
+            assert shown[1:] == [f"{round(each[0] * n)} of {n}", f"{overall:.2f}"]
+
+    counted()
+    before = live.ask("state")["mu"][0]
+    tracked = sum(row["hits"][0] for row in live.ask("runs"))
+    live.drag("mu", 160)
+    wide = live.ask("state")["mu"][0]
+    assert wide > 2 * before
+    assert sum(row["hits"][0] for row in live.ask("runs")) > tracked
+    counted()
+    live.handle("mu").press("ArrowLeft")
+    live.settle()
+    assert live.ask("state")["mu"][0] == pytest.approx(wide / 10**0.05, rel=0.01)
+    slider = live.at.get_by_label(re.compile("largest error of a tracked cube"))
+    slider.press("Home")
+    live.settle()
+    assert live.ask("state")["mu"][0] == pytest.approx(judge_it.LIMITS[0])
+    assert live.fact("tracked") == "no"
+    counted()
+    live.choose("Recorded runs", "ablation")
+    assert "no-whitening" in [row["run"] for row in live.ask("runs")]
+    counted()
+    live.at.get_by_role("button", name="The paper's µ").click()
+    live.settle()
+    assert live.ask("state")["mu"] == list(THRESHOLDS)
+
+
+@site_test
+@pytest.mark.slow
+def test_a_finger_drags_the_threshold_on_a_phone(browser: Any, site_url: str) -> None:
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    try:
+        page = context.new_page()
+        page.goto(f"{site_url}/{PAGE}")
+        live = Figure(page)
+        inner = live.at.evaluate("e => e.shadowRoot.querySelector('.figure').scrollWidth")
+        assert inner <= live.at.evaluate("e => e.clientWidth")
+        live.handle("mu").scroll_into_view_if_needed()
+        before, box = live.ask("state")["mu"][0], live.handle("mu").bounding_box()
+        x, y = box["x"] + 22, box["y"] + 22
+        send = context.new_cdp_session(page).send
+        for kind, dx in (("touchStart", 0), ("touchMove", 10), ("touchMove", 20)):
+            points = [{"x": x + dx, "y": y}]
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        live.settle()
+        assert live.ask("state")["mu"][0] > 2 * before
+    finally:
+        context.close()
+
+
+@site_test
+@pytest.mark.slow
+def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
+    first = live.ask("state")
+    live.choose("Network", KEYNET)
+    live.choose("Object", "end_effector")
+    live.choose("Maps are fitted on", "same")
+    live.at.get_by_label("Only frames in view").check()
+    live.handle("frame").press("ArrowDown")
+    live.handle("keypoint").press("ArrowRight")
+    live.drag("mu", -60)
+    changed = live.ask("state")
+    assert all(changed[name] != first[name] for name in first if name != "group")
+    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    live.at.get_by_role("button", name="Copy link to this view").click()
+    live.at.get_by_text("Copied.").wait_for()
+    link = live.page.evaluate("navigator.clipboard.readText()")
+    live.at.get_by_role("button", name="Reset").click()
+    assert live.ask("state") == first
+    live.page.goto("about:blank")
+    live.page.goto(link)
+    assert Figure(live.page).ask("state") == changed
+
+
+@site_test
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
+    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    live.drag("mu", 20)
+    live.page.evaluate(AXE.read_text(encoding="utf-8"))
+    run = "e => axe.run(e, {resultTypes: ['violations']})"
+    found = live.at.evaluate(run)["violations"]
+    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+
+
+@site_test
+@pytest.mark.slow
+def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
+    rewritten(visit, Path(PAGE).name, lambda text: text.replace("static-anywidget.js", "none.js"))
+    still = visit.open(PAGE).locator("[data-kp-still]").first
+    assert still.locator("svg image").is_visible()
+    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+
+
+@site_test
+@pytest.mark.slow
+def test_what_the_page_stores_stays_small(site: Path) -> None:
+    text = (site / PAGE).read_text(encoding="utf-8")
+    assert VIEW in text
+    start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
+    stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
+    assert max(len(json.dumps(model)) for model in stored["state"].values()) < 150 * 1024
