@@ -378,7 +378,7 @@ class Figure:
 
     def __init__(self, page: Any) -> None:
         self.page = page
-        self.at = page.locator("#judge-it")
+        self.at = page.locator("#judging")
         self.at.and_(page.locator("[data-ready]")).wait_for()
         self.at.scroll_into_view_if_needed()
         self.settle()

@@ -30,9 +30,37 @@ def test_points_outside_the_image_are_said_to_be_and_nan_is_not_mentioned():
     assert made.alt == "2 camera frames. hand at pixel (12.0, 2.0), outside."
 
 
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).astype(int)
+
+
+def premultiplied(rgba: np.ndarray) -> np.ndarray:
+    return np.concatenate([rgba[..., :3] * rgba[..., 3:] / 255, rgba[..., 3:]], axis=-1)
+
+
+def test_a_palette_makes_a_chart_smaller_and_leaves_its_colours_and_its_look():
+    made = plot.curves(range(40), {"a": np.sin(range(40)), "b": np.cos(range(40))}, "x", "y")
+    whole = io.BytesIO()
+    made._drawn("light").savefig(whole, format="png", dpi=plot._DPI, transparent=True)
+    small = made.png()
+    assert len(small) < 0.6 * len(whole.getvalue())
+    before, after = pixels(whole.getvalue()), pixels(small)
+    assert abs(premultiplied(before) - premultiplied(after)).mean() < 0.5
+    blue = (before == [0x00, 0x72, 0xB2, 255]).all(-1)
+    assert blue.sum() > 100
+    assert (after[blue] == before[blue]).all()
+
+
+def test_a_picture_of_many_colours_stays_whole():
+    noise = np.random.default_rng(0).integers(0, 255, (1, 40, 40, 3), dtype=np.uint8)
+    made = plot.frames(noise)
+    shown = {tuple(colour) for colour in pixels(made.png())[..., :3].reshape(-1, 3)}
+    assert {tuple(colour) for colour in noise.reshape(-1, 3).astype(int)} <= shown
+
+
 def test_a_point_is_drawn_where_the_pixel_is():  # catches: swapped axes, y up
     made = plot.frames(np.zeros((1, 8, 8, 3)), {"p": np.array([[1.0, -1.0]])})
-    picture = np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")).astype(int)
+    picture = pixels(made.png())[..., :3]
     orange = (abs(picture - [0xD5, 0x5E, 0x00]).sum(-1) < 60) & (picture.sum(-1) > 0)
     rows, columns = orange[: int(orange.shape[0] * 0.8)].nonzero()  # above the legend
     panel = (picture.sum(-1) < 6).nonzero()
@@ -47,7 +75,7 @@ def test_light_and_dark_differ_and_both_carry_the_alt_text():
     light, dark = re.findall(r'class="kp-(\w+) dark-light"', shown)
     assert (light, dark) == ("light", "dark")
     assert made.png("light") != made.png("dark")
-    text = np.asarray(Image.open(io.BytesIO(made.png("dark"))).convert("RGBA"))
+    text = pixels(made.png("dark"))
     assert text[..., 3].min() == 0  # transparent, so the page's own background shows
     assert text[text[..., 3] == 255].max() > 200  # light ink on dark
 

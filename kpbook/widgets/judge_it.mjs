@@ -51,7 +51,7 @@ const FACTS = {
 
 class JudgeItView extends LiveFigure {
   constructor(model, host, data) {
-    super(model, host, { name: "judge-it", title: "Live figure: judge it", traits: JUDGE_TRAITS, style: JUDGE_STYLE });
+    super(model, host, { name: "judging", title: "Live figure: judge it", traits: JUDGE_TRAITS, style: JUDGE_STYLE });
     this.about = model.get("about");
     this.networks = model.get("networks");
     this.recorded = model.get("recorded");
