@@ -408,6 +408,7 @@ def test_the_drawn_edges_are_where_kpbook_projects_them(live: Figure) -> None:
     session = live.page.context.new_cdp_session(live.page)
     session.send("Emulation.setDeviceMetricsOverride", sharp)
     live.slide("Distance", 0.3)
+    live.slide("Field of view", 40)  # the cube is large beside the marks
     corners = views.cube_corners(views.sample().positions[0])
     ink = np.array([0xD5, 0x5E, 0x00])
     for yaw in (20, 70):

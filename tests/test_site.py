@@ -247,3 +247,30 @@ def test_live_figures_are_stored_in_their_page(site: Path) -> None:
         if states:
             assert json.loads(states[0])["state"]
             assert "static-anywidget.js" in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_live_figure_of_a_page_is_drawn_wide_and_narrow(
+    visit: Visit, site: Path, name: str
+) -> None:
+    """Each gets ready, fits the window, and is photographed for those who look through the build."""
+    expected = (site / f"{name}.html").read_text(encoding="utf-8").count("widget-view+json")
+    for kind, size, scheme in (("light", DESKTOP, "light"), ("phone", PHONE, "dark")):
+        if not expected:
+            continue
+        visit.page.set_viewport_size(size)
+        visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page = visit.open(f"{name}.html")
+        figures = page.locator(".kp-live[data-live=ready] > [data-ready]")
+        page.wait_for_function(
+            "n => document.querySelectorAll('.kp-live > [data-ready]').length === n", arg=expected
+        )
+        for figure in figures.all():
+            box = figure.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= size["width"]
+            inside = "e => { const f = e.shadowRoot.querySelector('.figure');"
+            assert figure.evaluate(f"{inside} return f.scrollWidth - f.clientWidth; }}") <= 0
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            figure.screenshot(path=SHOTS / f"figure-{figure.get_attribute('id')}.{kind}.png")
+    visit.check()
