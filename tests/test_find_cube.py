@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,19 @@ def test_the_first_view_is_answered_by_torch(figure: FindTheCube) -> None:
     with torch.no_grad():
         expected = kpbook.load("rarity")(image)[0]
     np.testing.assert_allclose(figure.networks[0]["first"], expected, atol=1e-6)
+
+
+def test_heat_map_and_drawing_of_the_first_view_are_torch_s(figure: FindTheCube) -> None:
+    about, image = figure.scene["drawn"], to_float(Poses.sample().example[None])
+    network = kpbook.load("rarity")
+    with torch.no_grad():
+        heat = network.heatmaps(image)[0, about["keypoint"]].numpy()
+        again = network.reconstruct(image)[0].numpy().clip(0, 1)
+    flat = np.frombuffer(zlib.decompress(figure.drawn), np.uint8) / 255
+    assert about["keypoint"] == figure.networks[0]["assigned"][0]["keypoint"]
+    stored = flat[: heat.size].reshape(heat.shape)
+    np.testing.assert_allclose(stored, heat / heat.max(), atol=0.51 / 255)
+    np.testing.assert_allclose(flat[heat.size :].reshape(again.shape), again, atol=0.51 / 255)
 
 
 def test_the_metric_s_keypoints_find_the_objects_in_the_first_view(figure: FindTheCube) -> None:
@@ -160,6 +174,10 @@ def test_nothing_is_loaded_before_the_first_touch(visit: Visit) -> None:
     figure = Figure(visit.page)
     visit.page.wait_for_timeout(500)
     assert not [url for url in asked if "onnx" in url]
+    assert figure.at.locator("figcaption").all_inner_texts() == [
+        f"Heat map of keypoint {figure.ask('selected')}",
+        "The scene, drawn again from the points",
+    ]
     figure.drag(30, 10)
     # A set: on a busy machine the network moves to a worker, which asks the cache once more.
     heavy = sorted({url.rpartition("/")[2] for url in asked if "onnx" in url})

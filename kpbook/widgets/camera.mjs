@@ -4,7 +4,7 @@
 // from kpbook/widgets/camera.py in the trait `scene`, so no number of the world stands here.
 
 import { clamp, draggable, fitCanvas, formatNumber, make, numberIn } from "./core.mjs";
-import { INKS, LiveFigure, markIcon, mount, paintPixels, selectControl, setText, strokeMark } from "./figure.mjs";
+import { INKS, LiveFigure, legend, mount, paintPixels, selectControl, setText, strokeMark } from "./figure.mjs";
 import { Sketch, edgesOf, orbitCamera, stepsOf, wrapDegrees } from "./orbit.mjs";
 
 // ---- state and words: no page needed -----------------------------------------------------------
@@ -89,9 +89,6 @@ const CAMERA_STYLE = `
 .stage .handle { left: auto; top: auto; right: 6px; bottom: 6px; margin: 0; display: grid; place-items: center; }
 .stage .handle::before { background: var(--surface); outline: none; z-index: -1; opacity: 0.85; }
 .stage .handle { z-index: 1; isolation: isolate; }
-.legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: -4px 0 0; padding: 0; list-style: none; }
-.legend li { display: flex; align-items: center; gap: 5px; }
-.legend .mark { width: 16px; height: 16px; }
 .side { display: grid; gap: 12px; align-content: start; min-width: 0; }
 .side > div, .top > div { min-width: 0; }
 .top > div { display: grid; gap: 10px; align-content: start; }
@@ -289,11 +286,9 @@ class CameraView extends LiveFigure {
   }
 
   buildLegend() {
-    const marks = this.scene.points.filter(({ mark }) => mark).map(({ mark }) =>
-      make("li", {}, markIcon(mark), mark));
-    return make("ul", { class: "legend" }, ...marks,
-      make("li", {}, markIcon("M-12 0H12", "cube"), "cube's edges"),
-      make("li", {}, markIcon("M-12 0H-7M-2.5 0H2.5M7 0H12", "cube"), "hidden ones"));
+    const marks = this.scene.points.filter(({ mark }) => mark).map(({ mark }) => [mark, mark]);
+    const edges = [["M-12 0H12", "cube's edges", "cube"], ["M-12 0H-7M-2.5 0H2.5M7 0H12", "hidden ones", "cube"]];
+    return legend([...marks, ...edges]);
   }
 
   buildSide() {

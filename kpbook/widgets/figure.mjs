@@ -67,6 +67,12 @@ export function markIcon(shape, name = shape) {
   return icon;
 }
 
+/** What marks mean: [shape, words, class of its colour] each, as a list below a picture. */
+export function legend(items) {
+  const list = items.map(([shape, words, name]) => make("li", {}, markIcon(shape, name ?? shape), words));
+  return make("ul", { class: "legend" }, ...list);
+}
+
 const small = new WeakMap(); // canvas -> the one of true size that is scaled up into it
 
 /** Paint uint8 pixels (H x W x 3), each as a square, over a canvas of w x h CSS pixels. */
@@ -170,6 +176,10 @@ tbody tr { border-top: 1px solid var(--line); }
 .mark.cube { stroke: var(--cube); }
 .mark.target { stroke: var(--target); }
 .mark.end-effector { stroke: var(--end-effector); }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 6px 0 0; padding: 0; list-style: none; }
+.legend li { display: flex; align-items: center; gap: 5px; }
+.legend .mark { width: 16px; height: 16px; }
+.mark.dot { fill: var(--ink); }
 .controls { display: grid; gap: 8px 28px; margin-top: 12px; padding-top: 12px;
   border-top: 1px solid var(--line); }
 .controls > div { display: grid; gap: 8px; align-content: start; }

@@ -7,7 +7,7 @@
 
 import { clamp, formatNumber, make, numberIn } from "./core.mjs";
 import { browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } from "./engine.mjs";
-import { INKS, LiveFigure, heatOver, mount, paintPixels, setText, strokeMark, toPixels } from "./figure.mjs";
+import { INKS, LiveFigure, heatOver, legend, mount, paintPixels, setText, strokeMark, toPixels } from "./figure.mjs";
 import { PUSH_LIGHT, drawBoxes, pointOnPlane, projectPoint } from "./push_scene.mjs";
 
 // ---- state and geometry: no page needed --------------------------------------------------------
@@ -101,10 +101,16 @@ export function describePush(network, said, truth) {
   return `${network.name}. ${parts.join("; ")}.`;
 }
 
-/** zlib-compressed bytes to {frames: Uint8ClampedArray, depth: Float32Array}, depths in 0.1 mm. */
-export async function unpackPoses(bytes, count, H, W) {
+/** The bytes of a trait, zlib-compressed. */
+async function inflate(view) {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const flat = new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** {frames: Uint8ClampedArray, depth: Float32Array} of the poses; depths came in 0.1 mm. */
+export async function unpackPoses(view, count, H, W) {
+  const flat = await inflate(view);
   const n = count * H * W;
   const frames = new Uint8ClampedArray(flat.buffer, 0, 3 * n).slice();
   const counts = new Uint16Array(flat.slice(3 * n).buffer);
@@ -129,6 +135,16 @@ export function fromPushFields(fields) {
 
 // ---- drawing -----------------------------------------------------------------------------------
 
+/** What torch drew for the first view: {heatmaps, reconstruction} of one keypoint alone. */
+export async function unpackDrawn(view, { map, again }) {
+  const flat = Float32Array.from(await inflate(view), (v) => v / 255);
+  const n = map[0] * map[1];
+  return {
+    heatmaps: { data: flat.slice(0, n), dims: [1, ...map] },
+    reconstruction: { data: flat.slice(n), dims: [3, ...again] },
+  };
+}
+
 /** A reconstruction, float32 3 x h x w, as pixels. */
 function asPixels({ data, dims: [, h, w] }) {
   const rgb = new Uint8ClampedArray(3 * h * w);
@@ -152,13 +168,14 @@ const FIND_STYLE = `
 const PUSH_TRAITS = ["cube", "target", "yaw", "pose", "light", "distractor", "occluder", "network", "keypoint"];
 
 class FindCubeView extends LiveFigure {
-  constructor(model, host, poses) {
+  constructor(model, host, poses, drawn) {
     super(model, host, {
       name: "find-the-cube", title: "Live figure: find the cube", traits: PUSH_TRAITS, style: FIND_STYLE,
     });
     this.scene = model.get("scene");
     this.networks = model.get("networks");
     this.poses = { ...poses, H: this.scene.H, W: this.scene.W, hand: this.scene.hand };
+    this.drawnByTorch = drawn;
     this.engines = new Map();
     this.result = this.first();
     this.parities = {};
@@ -190,8 +207,19 @@ class FindCubeView extends LiveFigure {
 
   /** What torch found for the first view of each network: shown before anything is loaded. */
   first() {
-    const network = this.network();
-    return { keypoints: { data: Float32Array.from(network.first.flat()), dims: [network.first.length, 2] } };
+    const { name, first } = this.network();
+    const keypoints = { data: Float32Array.from(first.flat()), dims: [first.length, 2] };
+    const { network, keypoint } = this.scene.drawn;
+    return { keypoints, ...(name === network ? { ...this.drawnByTorch, only: keypoint } : {}) };
+  }
+
+  /** The heat map of one keypoint, {map, h, w}, or null where only another one's is known. */
+  heatmap(n) {
+    const { heatmaps, only } = this.result;
+    if (!heatmaps || (only !== undefined && only !== n)) return null;
+    const { data, dims: [, h, w] } = heatmaps;
+    const k = only === undefined ? n : 0;
+    return { map: data.subarray(k * h * w, (k + 1) * h * w), h, w };
   }
 
   network() {
@@ -333,21 +361,16 @@ class FindCubeView extends LiveFigure {
     const { H, W } = this.poses;
     const side = Math.max(90, this.heat.parentElement.clientWidth);
     const small = Math.min(side, 220);
-    if (this.result.heatmaps) {
-      const { data, dims: [, mh, mw] } = this.result.heatmaps;
-      const map = data.subarray(chosen * mh * mw, (chosen + 1) * mh * mw);
-      paintPixels(this.heat, heatOver(map, mh, mw, rgb, H, W), H, W, small);
-      const { rgb: again, h, w } = asPixels(this.result.reconstruction);
-      paintPixels(this.again, again, h, w, small);
-    } else {
-      for (const canvas of [this.heat, this.again]) paintPixels(canvas, new Uint8ClampedArray(3).fill(128), 1, 1, small);
-    }
-    const touched = this.result.heatmaps !== undefined;
-    setText(this.heatCaption, touched ? `Heat map of keypoint ${chosen}` : "Heat map: touch the figure first");
-    setText(
-      this.againCaption,
-      touched ? "The scene, drawn again from the points" : "Reconstruction: touch the figure first",
-    );
+    const heat = this.heatmap(chosen);
+    const again = this.result.reconstruction;
+    const nothing = new Uint8ClampedArray(3).fill(128);
+    if (heat) paintPixels(this.heat, heatOver(heat.map, heat.h, heat.w, rgb, H, W), H, W, small);
+    else paintPixels(this.heat, nothing, 1, 1, small);
+    const drawn = again ? asPixels(again) : { rgb: nothing, h: 1, w: 1 };
+    paintPixels(this.again, drawn.rgb, drawn.h, drawn.w, small);
+    const waits = "the network has not answered yet";
+    setText(this.heatCaption, `Heat map of keypoint ${chosen}${heat ? "" : `: ${waits}`}`);
+    setText(this.againCaption, again ? "The scene, drawn again from the points" : `Reconstruction: ${waits}`);
   }
 
   describe(state) {
@@ -367,8 +390,10 @@ class FindCubeView extends LiveFigure {
     this.handles = Object.fromEntries(["cube", "target"].map((object) => [object, this.buildHandle(object)]));
     this.stage = make("div", { class: "stage" }, this.canvas, this.handles.target, this.handles.cube);
     this.note = make("p", { class: "hint", role: "status" });
+    const said = ["cube", "target", "end effector"].map((object) => [object, `${object}, by its keypoint`]);
+    const marks = legend([...said, ["dot", "all keypoints"]]);
     return [
-      make("div", { class: "top" }, this.stage,
+      make("div", { class: "top" }, make("div", {}, this.stage, marks),
         make("div", { class: "pair" },
           make("figure", {}, this.heat, this.heatCaption),
           make("figure", {}, this.again, this.againCaption))),
@@ -451,6 +476,7 @@ class FindCubeView extends LiveFigure {
       pixels: () => [...this.drawn().rgb],
       parities: () => this.parities,
       places: () => this.places,
+      selected: () => this.selected(this.state(), this.network()),
       times: () => this.times.splice(0),
     };
   }
@@ -463,10 +489,9 @@ function normal2([a, b]) {
 
 async function render({ model, el }) {
   const scene = model.get("scene");
-  const packed = model.get("poses");
-  const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
-  const poses = await unpackPoses(bytes, scene.poses, scene.H, scene.W);
-  return mount({ model, el }, (host) => new FindCubeView(model, host, poses));
+  const poses = await unpackPoses(model.get("poses"), scene.poses, scene.H, scene.W);
+  const drawn = await unpackDrawn(model.get("drawn"), scene.drawn);
+  return mount({ model, el }, (host) => new FindCubeView(model, host, poses, drawn));
 }
 
 export default { render };

@@ -74,6 +74,7 @@ class FindTheCube(LiveFigure):
     scene = traitlets.Dict().tag(sync=True)
     networks: Any = traitlets.List().tag(sync=True)
     poses = traitlets.Bytes().tag(sync=True)
+    drawn = traitlets.Bytes().tag(sync=True)  # the first view's heat map and reconstruction
 
     def __init__(self, *networks: Any, **traits: Any) -> None:
         self._poses = poses = Poses.sample()
@@ -91,6 +92,18 @@ class FindTheCube(LiveFigure):
             ],
             **{"network": next(iter(self._extractors)), **first, **traits},
         )
+        about = next(one for one in self.networks if one["name"] == self.network)
+        found = _look(self._extractors[self.network], to_float(poses.example[None]))
+        keypoint = max(0, about["assigned"][0]["keypoint"])
+        self.drawn = _drawn(found["heatmaps"][keypoint], found["reconstruction"])
+        self.scene = self.scene | {
+            "drawn": {
+                "network": self.network,
+                "keypoint": keypoint,
+                "map": list(found["heatmaps"].shape[1:]),
+                "again": list(found["reconstruction"].shape[1:]),
+            }
+        }
         self.on_msg(self._answer)
 
     def _answer(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
@@ -208,6 +221,13 @@ def _packed(poses: Poses) -> bytes:
     return zlib.compress(poses.frames.tobytes() + tenths.round().astype("<u2").tobytes(), 9)
 
 
+def _drawn(heatmap: np.ndarray, reconstruction: np.ndarray) -> bytes:
+    """A heat map, its brightest cell 255, then a reconstruction ``(3, h, w)``, compressed."""
+    heat = np.round(255 * heatmap / max(float(heatmap.max()), 1e-12)).astype(np.uint8)
+    again = np.round(255 * reconstruction.clip(0, 1)).astype(np.uint8)
+    return zlib.compress(heat.tobytes() + again.tobytes(), 9)
+
+
 def _described(
     name: str, extractor: Any, recording: Episodes, example: np.ndarray
 ) -> dict[str, Any]:
@@ -223,8 +243,7 @@ def _described(
         }
         for k, obj in enumerate(recording.objects)
     ]
-    device = next((w.device for w in extractor.parameters()), torch.device("cpu"))
-    first = _look(extractor, to_float(example[None], device))["keypoints"]
+    first = _look(extractor, to_float(example[None]))["keypoints"]
     return {
         "name": name,
         "label": name,

@@ -17,7 +17,7 @@ const JUDGE_STYLE = `
 .chosen { display: grid; gap: 8px 16px; grid-template-columns: 1fr 1fr; margin-bottom: 14px; align-items: end; }
 .chosen select { width: 100%; }
 .side { display: grid; gap: 12px; align-content: start; min-width: 0; }
-.legend { display: flex; flex-wrap: wrap; gap: 0 14px; margin-top: 4px; }
+.legend { gap: 0 14px; margin-top: 4px; }
 .legend span { display: inline-flex; align-items: center; gap: 4px; }
 .legend svg { width: 18px; height: 18px; }
 .map { font-size: 13px; color: var(--muted); font-variant-numeric: tabular-nums; margin: 6px 0 0; }

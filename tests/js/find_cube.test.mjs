@@ -76,6 +76,14 @@ test("poses unpack to frames and metres", async () => {
   assert.ok(Math.abs(poses.depth[0] - 1e-4) < 1e-9);
 });
 
+test("heat map and drawing of the first view unpack to shares of one", async () => {
+  const bytes = deflateSync(Uint8Array.from([0, 255, 51, 102, 0, 255, 0]));
+  const { heatmaps, reconstruction } = await figure.unpackDrawn(bytes, { map: [2, 2], again: [1, 1] });
+  assert.deepEqual([...heatmaps.data].map((v) => Math.round(10 * v)), [0, 10, 2, 4]);
+  assert.deepEqual(heatmaps.dims, [1, 2, 2]);
+  assert.deepEqual([...reconstruction.data], [0, 1, 0]);
+});
+
 test("planes are channels first, from 0 to 1", () => {
   const planes = engine.toPlanes(Uint8Array.from([255, 0, 51, 0, 255, 102]), 1, 2);
   assert.deepEqual([...planes].map((v) => Math.round(10 * v)), [10, 0, 0, 10, 2, 4]);
