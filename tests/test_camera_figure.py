@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
+import functools
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Visit
+from live import (
+    KIB,
+    LiveFigure,
+    caption_of_still,
+    in_node,
+    rewritten,
+    size_of,
+    stored_state,
+    without_loader,
+)
 from scipy.spatial import Delaunay
-from test_playground import rewritten
-from test_site import AXE
-from test_widgets import KIB, WIDGETS, node
 
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
@@ -27,21 +33,8 @@ from kpbook.world.scene import Scene
 
 PAGE = "book/02_world.html"
 site_test = pytest.mark.site
+evaluate = functools.partial(in_node, orbit="orbit", figure="camera")
 PAPER = PRESETS["paper"]
-
-
-def in_node(script: str, data: Any) -> Any:
-    """Run a script over the figure's modules; it finds ``data`` and puts ``answer``."""
-    head = "".join(
-        f"import * as {name} from {json.dumps((WIDGETS / f'{file}.mjs').as_uri())};"
-        for name, file in (("orbit", "orbit"), ("figure", "camera"))
-    )
-    head += "import { readFileSync } from 'node:fs';"
-    head += "const data = JSON.parse(readFileSync(0, 'utf8')); let answer;"
-    tail = ";console.log(JSON.stringify(answer));"
-    return json.loads(
-        node("--input-type=module", "-e", head + script + tail, stdin=json.dumps(data))
-    )
 
 
 # -- the same numbers in the page and in kpbook ------------------------------------------------
@@ -75,7 +68,7 @@ def test_the_page_projects_as_kpbook_does_also_behind_the_camera() -> None:
     })"""
     behind = 0
     for o, got in zip(
-        orbits, in_node(script, {"orbits": orbits, "p_W": p_W.tolist()}), strict=True
+        orbits, evaluate(script, {"orbits": orbits, "p_W": p_W.tolist()}), strict=True
     ):
         size = (o["H"], o["W"])
         camera = Camera.orbit(o["target"], o["distance"], o["yaw"], o["pitch"], o["fov"], size)
@@ -109,7 +102,7 @@ def test_page_and_class_agree_on_which_recorded_view_fits() -> None:
             state["pitch"] = max(state["pitch"], -90.0)
             states.append((state, name if spread < 1 else None))
     script = "answer = data.states.map((s) => figure.recordedView(s, data.scene)?.name ?? null)"
-    found = in_node(script, {"states": [s for s, _ in states], "scene": figure.scene})
+    found = evaluate(script, {"states": [s for s, _ in states], "scene": figure.scene})
     assert found == [name for _, name in states]
     assert [CameraFigure(**state)._recorded() for state, _ in states] == found
 
@@ -269,11 +262,7 @@ def test_the_still_says_the_truth_s_pixels_and_what_has_no_image() -> None:
 
 
 def test_what_the_page_stores_stays_small_and_names_no_host() -> None:
-    state = CameraFigure().get_state()
-    plain = {
-        k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in state.items()
-    }
-    assert len(json.dumps(plain, default=str)) < 80 * KIB
+    assert size_of(CameraFigure().get_state()) < 80 * KIB
     assert set(re.findall(r"https?://([\w.]+)", CameraFigure._esm)) <= {"www.w3.org"}
     assert "fetch(" not in CameraFigure._esm
 
@@ -281,22 +270,10 @@ def test_what_the_page_stores_stays_small_and_names_no_host() -> None:
 # -- the built page ----------------------------------------------------------------------------
 
 
-class Figure:
-    """The figure in a browser: its numbers, and the gestures of a reader."""
+class Figure(LiveFigure):
+    """The figure in a browser, held against kpbook's camera."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.at = page.locator("#camera")
-        self.at.and_(page.locator("[data-ready]")).wait_for()
-        self.at.scroll_into_view_if_needed()
-
-    def settle(self) -> None:
-        self.page.evaluate(
-            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
-        )
-
-    def ask(self, what: str) -> Any:
-        return self.at.evaluate(f"e => e.kpbook.{what}()")
+    name, grip = "camera", "orbit"
 
     def camera(self) -> Camera:
         """The camera of the page's state, by kpbook."""
@@ -342,38 +319,12 @@ class Figure:
         texts = self.at.locator(cells).all_inner_texts()
         return [float(text.replace("\u2212", "-")) for text in texts if text]
 
-    def slide(self, label: str, value: float) -> None:
-        """Set a slider as a reader's hand does: through its input event."""
-        self.at.get_by_label(label, exact=True).evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input'));"
-            " e.dispatchEvent(new Event('change')); }",
-            value,
-        )
-        self.settle()
-
-    def drag(self, place: Any, dx: int, dy: int) -> None:
-        box = place.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=6)
-        self.page.mouse.up()
-        self.settle()
-
-    @property
-    def grip(self) -> Any:
-        return self.at.locator("[data-handle=orbit]")
-
     def colour(self, pixel: list[float]) -> list[int]:
         """What the canvas shows at a pixel of the image, red, green and blue."""
         read = """(e, [u, v]) => { const c = e.shadowRoot.querySelector("canvas");
             const [x, y] = [u, v].map((p) => Math.floor(((p + 0.5) / 128) * c.width));
             return [...c.getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3); }"""
         return list(self.at.evaluate(read, pixel))
-
-    def words(self) -> str:
-        self.page.wait_for_timeout(500)  # the words wait until the hand rests
-        return str(self.at.locator(".words").inner_text())
 
 
 @pytest.fixture
@@ -424,7 +375,7 @@ def test_the_drawn_edges_are_where_kpbook_projects_them(live: Figure) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["handle", "picture"])
 def test_a_drag_turns_the_scene_with_the_hand(live: Figure, by: str) -> None:
-    place = live.grip if by == "handle" else live.at.locator(".stage canvas")
+    place = "orbit" if by == "handle" else live.at.locator(".stage canvas")
     before, camera = live.ask("state"), live.camera()
     live.drag(place, 60, 20)
     after = live.ask("state")
@@ -449,15 +400,18 @@ def test_keys_turn_it_by_degrees_as_the_drag_does_and_stop_at_straight_down(live
         ("Shift+ArrowUp", 0, 10),
     ):
         before = live.ask("state")
-        live.grip.press(key)
+        live.handle().press(key)
         live.settle()
         after = live.ask("state")
         assert (after["yaw"] - before["yaw"], after["pitch"] - before["pitch"]) == (yaw, pitch)
         live.agrees_with_kpbook()
     for _ in range(8):
-        live.grip.press("Shift+ArrowDown")
+        live.handle().press("Shift+ArrowDown")
     assert live.ask("state")["pitch"] == -90
-    assert live.grip.get_attribute("aria-valuetext") == "yaw 54.0 degrees, pitch \u221290.0 degrees"
+    assert (
+        live.handle().get_attribute("aria-valuetext")
+        == "yaw 54.0 degrees, pitch \u221290.0 degrees"
+    )
 
 
 @site_test
@@ -479,7 +433,7 @@ def test_the_lens_changes_m_alone_and_the_distance_one_number(live: Figure) -> N
 @site_test
 @pytest.mark.slow
 def test_a_point_behind_the_camera_has_no_image_and_the_figure_says_so(live: Figure) -> None:
-    live.at.get_by_label("Follow one point").select_option("end_effector")
+    live.choose("Follow one point", "end_effector")
     live.slide("Distance", 0.1)
     live.slide("Yaw", -135)
     assert live.ask("points")["end_effector"]["p_C"][2] < 0
@@ -494,8 +448,7 @@ def test_a_point_behind_the_camera_has_no_image_and_the_figure_says_so(live: Fig
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_stands_where_the_recorded_camera_stood(live: Figure, name: str) -> None:
     live.slide("Field of view", 90)
-    live.at.get_by_label("Camera", exact=True).select_option(name)
-    live.settle()
+    live.choose("Camera", name)
     assert live.ask("recorded") == name
     recorded = views.sample()
     camera = recorded.cameras[recorded.views.index(name)].resized(IMAGE_SIZE)
@@ -508,44 +461,30 @@ def test_a_preset_stands_where_the_recorded_camera_stood(live: Figure, name: str
 @pytest.mark.slow
 def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     first = live.ask("state")
-    live.drag(live.grip, -33, 12)
+    live.drag("orbit", -33, 12)
     live.slide("Distance", 0.45)
-    live.at.get_by_label("Follow one point").select_option("corner6")
+    live.choose("Follow one point", "corner6")
     live.at.get_by_label("Show the recorded picture").uncheck()
     changed = live.ask("state")
     assert all(changed[name] != first[name] for name in ("yaw", "pitch", "distance", "point"))
-    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    live.at.get_by_role("button", name="Copy link to this view").click()
-    live.at.get_by_text("Link copied.").wait_for()
-    link = live.page.evaluate("navigator.clipboard.readText()")
-    live.at.get_by_role("button", name="Reset").click()
+    link = live.copied_link()
+    live.reset()
     assert live.ask("state") == first
-    live.page.goto("about:blank")
-    live.page.goto(link)
-    assert Figure(live.page).ask("state") == changed
+    assert live.opened(link).ask("state") == changed
 
 
 @site_test
 @pytest.mark.slow
 def test_a_frame_is_drawn_in_time(live: Figure) -> None:
-    redraw = """e => { const times = [];
-        for (let k = 0; k < 40; k++) {
-            const start = performance.now(); e.kpbook.redraw();
-            times.push(performance.now() - start); }
-        return times.sort((a, b) => a - b)[20]; }"""
-    assert live.at.evaluate(redraw) < 8  # ms, with the recorded picture; a frame at 60 Hz has 16
+    assert live.redraw_ms() < 8  # with the recorded picture
 
 
 @site_test
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    live.drag(live.grip, 20, 10)
-    live.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "e => axe.run(e, {resultTypes: ['violations']})"
-    found = live.at.evaluate(run)["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+    live.drag("orbit", 20, 10)
+    assert live.violations(theme) == []
 
 
 @site_test
@@ -561,17 +500,11 @@ def test_it_fits_a_phone(live: Figure) -> None:
 @site_test
 @pytest.mark.slow
 def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, "02_world.html", lambda text: text.replace("static-anywidget.js", "none.js"))
-    page = visit.open(PAGE)
-    still = page.locator("[data-kp-still]").first
-    assert still.locator("svg image").is_visible()
-    assert "yaw 45°, pitch -35°" in still.locator("figcaption").inner_text()
+    rewritten(visit, PAGE, without_loader)
+    assert "yaw 45°, pitch -35°" in caption_of_still(visit.open(PAGE))
 
 
 @site_test
 @pytest.mark.slow
 def test_the_built_page_stores_little(site: Path) -> None:
-    text = (site / PAGE).read_text(encoding="utf-8")
-    start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
-    stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
-    assert max(len(json.dumps(model)) for model in stored["state"].values()) < 80 * KIB
+    assert max(map(size_of, stored_state(site, PAGE).values())) < 80 * KIB

@@ -13,9 +13,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import Visit
+from live import (
+    KIB,
+    STATE,
+    LiveFigure,
+    caption_of_still,
+    rewritten,
+    size_of,
+    stored_state,
+    without_loader,
+)
 from live_speed import Hand
-from test_playground import VIEW, rewritten
-from test_site import AXE
 from toy_extractor import Toy
 
 import kpbook
@@ -26,7 +34,6 @@ from kpbook.widgets import FindTheCube
 from kpbook.world.poses import Poses
 
 PAGE = "book/index.html"
-STATE = '<script type="application/vnd.jupyter.widget-state+json">'
 site_test = pytest.mark.site
 
 
@@ -124,33 +131,18 @@ def test_the_still_says_what_it_shows(figure: FindTheCube) -> None:
 # -- the built page ----------------------------------------------------------------------------
 
 
-class Figure:
-    """The figure in a browser: its numbers, and the gestures of a reader."""
+class Figure(LiveFigure):
+    """The figure in a browser, which answers later than its next frame."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.at = page.locator("#find-the-cube")
-        self.at.and_(page.locator("[data-ready]")).wait_for()
-        self.at.scroll_into_view_if_needed()
-
-    def ask(self, what: str) -> Any:
-        return self.at.evaluate(f"e => e.kpbook.{what}()")
-
-    def handle(self, name: str = "cube") -> Any:
-        return self.at.locator(f"[data-handle='{name}']")
+    name, grip = "find-the-cube", "cube"
 
     def answered(self) -> None:
         """Wait until the network has answered and what it said is drawn."""
         self.at.and_(self.page.locator("[data-engine=ready]")).wait_for(timeout=20_000)
         self.page.wait_for_timeout(400)
 
-    def drag(self, dx: int, dy: int, name: str = "cube") -> None:
-        box = self.handle(name).bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=8)
-        self.page.mouse.up()
+    def drag(self, what: Any, dx: float, dy: float = 0) -> None:
+        super().drag(what, dx, dy)
         self.answered()
 
     def off(self, name: str = "cube") -> float:
@@ -178,7 +170,7 @@ def test_nothing_is_loaded_before_the_first_touch(visit: Visit) -> None:
         f"Heat map of keypoint {figure.ask('selected')}",
         "The scene, drawn again from the points",
     ]
-    figure.drag(30, 10)
+    figure.drag("cube", 30, 10)
     # A set: on a busy machine the network moves to a worker, which asks the cache once more.
     heavy = sorted({url.rpartition("/")[2] for url in asked if "onnx" in url})
     assert heavy == ["ort-wasm-simd-threaded.wasm", "ort.wasm.bundle.min.mjs", "rarity.onnx"]
@@ -189,14 +181,13 @@ def test_nothing_is_loaded_before_the_first_touch(visit: Visit) -> None:
 @pytest.mark.slow
 def test_a_drag_moves_the_cube_s_keypoint_with_the_cube(live: Figure) -> None:
     before_said, before_true = live.ask("said")["cube"], live.ask("truth")["cube"]
-    live.drag(70, 25)
+    live.drag("cube", 70, 25)
     said = np.subtract(live.ask("said")["cube"], before_said)
     true = np.subtract(live.ask("truth")["cube"], before_true)
     assert np.linalg.norm(true) > 5  # pixels of 64
     assert said @ true / np.linalg.norm(said) / np.linalg.norm(true) > 0.97
     assert live.off() < 2.5
-    words = live.at.locator(".words").inner_text()
-    assert re.search(r"cube: keypoint \d+ is [\d.]+ pixels off", words)
+    assert re.search(r"cube: keypoint \d+ is [\d.]+ pixels off", live.words())
 
 
 @site_test
@@ -215,7 +206,7 @@ def test_arrow_keys_move_the_cube_on_the_screen(live: Figure) -> None:
 @site_test
 @pytest.mark.slow
 def test_a_network_that_does_not_track_is_visibly_lost(live: Figure) -> None:
-    live.drag(60, 30)
+    live.drag("cube", 60, 30)
     tracked = live.off()
     live.at.get_by_label("Network", exact=True).select_option("keynet-quarter-vel-std-bg")
     live.answered()
@@ -231,7 +222,7 @@ def test_a_network_that_does_not_track_is_visibly_lost(live: Figure) -> None:
 @pytest.mark.slow
 def test_the_browser_says_what_torch_says(live: Figure) -> None:
     """On the first view and, through the page's own pixels, on a rearranged one."""
-    live.drag(40, 20)
+    live.drag("cube", 40, 20)
     live.at.get_by_label("Pose of the arm", exact=True).press("End")
     live.answered()
     live.page.wait_for_timeout(400)
@@ -248,32 +239,22 @@ def test_the_browser_says_what_torch_says(live: Figure) -> None:
 @pytest.mark.slow
 def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     first = live.ask("state")
-    live.drag(50, 10)
+    live.drag("cube", 50, 10)
     live.at.get_by_label("A grey wall").check()
     changed = live.ask("state")
     assert changed != first
-    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    live.at.get_by_role("button", name="Copy link to this view").click()
-    live.at.get_by_text("Link copied.").wait_for()
-    link = live.page.evaluate("navigator.clipboard.readText()")
-    live.at.get_by_role("button", name="Reset").click()
+    link = live.copied_link()
+    live.reset()
     assert live.ask("state") == first
-    live.page.goto("about:blank")
-    live.page.goto(link)
-    again = Figure(live.page)
-    assert again.ask("state") == changed
+    assert live.opened(link).ask("state") == changed
 
 
 @site_test
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    live.drag(20, 10)
-    live.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "e => axe.run(e, {resultTypes: ['violations']})"
-    found = live.at.evaluate(run)["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+    live.drag("cube", 20, 10)
+    assert live.violations(theme) == []
 
 
 @site_test
@@ -303,21 +284,14 @@ def test_without_its_engine_the_figure_says_so_and_keeps_its_first_view(
 @site_test
 @pytest.mark.slow
 def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, "index.html", lambda text: text.replace("static-anywidget.js", "none.js"))
-    page = visit.open(PAGE)
-    still = page.locator("[data-kp-still]").first
-    assert still.locator("svg image").is_visible()
-    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+    rewritten(visit, PAGE, without_loader)
+    assert "A still picture of a live figure" in caption_of_still(visit.open(PAGE))
 
 
 @site_test
 @pytest.mark.slow
 def test_what_the_page_stores_stays_small(site: Path) -> None:
-    text = (site / PAGE).read_text(encoding="utf-8")
-    assert VIEW in text
-    start = text.index(STATE)
-    stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
-    assert max(len(json.dumps(model)) for model in stored["state"].values()) < 110 * 1024
+    assert max(map(size_of, stored_state(site, PAGE).values())) < 110 * KIB
 
 
 @site_test
@@ -413,12 +387,12 @@ def test_an_encoder_that_the_book_has_never_seen_runs_unchanged(
                 model["state"] |= {"networks": known, "network": "by-colour"}
         return head + start + json.dumps(state) + end + tail
 
-    rewritten(visit, "index.html", put_it_there)
+    rewritten(visit, PAGE, put_it_there)
     visit.page.route("**/live/by-colour.onnx", lambda route: route.fulfill(path=file))
     visit.page.goto(f"{visit.url}/{PAGE}")
     figure = Figure(visit.page)
     before = np.array(figure.ask("said")["cube"])
-    figure.drag(60, 25)
+    figure.drag("cube", 60, 25)
     assert figure.ask("parities")["by-colour"] < 1e-4
     assert figure.ask("said")["cube"][0] - before[0] > 5  # pixels of 64, with the hand
     assert figure.off() < 3

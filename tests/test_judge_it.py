@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -12,9 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, Visit
-from test_playground import VIEW, rewritten
-from test_site import AXE
-from test_widgets import WIDGETS, node
+from live import (
+    KIB,
+    LiveFigure,
+    caption_of_still,
+    in_node,
+    node,
+    on_a_phone,
+    rewritten,
+    size_of,
+    stored_state,
+    without_loader,
+)
 from toy_extractor import Toy
 
 import kpbook
@@ -30,24 +40,12 @@ RESULTS = ROOT / "book" / "results"
 KEYNET = "keynet-quarter-vel-std-bg"
 SAME = 1e-6  # the page's numbers and kpbook's
 site_test = pytest.mark.site
+evaluate = functools.partial(in_node, tracking="tracking", judge_state="judge_state")
 
 
 @pytest.fixture(scope="module")
 def figure() -> JudgeIt:
     return JudgeIt(results=RESULTS)
-
-
-def evaluate(script: str, data: Any) -> Any:
-    """Run a script over the figure's parts; it finds ``data`` and leaves ``answer``."""
-    names = ("tracking", "judge_state")
-    head = "".join(
-        f"import * as {n} from {json.dumps((WIDGETS / f'{n}.mjs').as_uri())};" for n in names
-    )
-    head += "import { readFileSync } from 'node:fs';"
-    head += "const data = JSON.parse(readFileSync(0, 'utf8')); let answer;"
-    tail = ";console.log(JSON.stringify(answer));"
-    out = node("--input-type=module", "-e", head + script + tail, stdin=json.dumps(data))
-    return json.loads(out)
 
 
 def packed(figure: JudgeIt) -> dict[str, Any]:
@@ -355,9 +353,7 @@ def test_the_still_says_what_it_shows(figure: JudgeIt) -> None:
 
 
 def test_stored_state_stays_below_150_kib(figure: JudgeIt) -> None:
-    state = figure.get_state()
-    state["packed"] = base64.b64encode(state["packed"]).decode()
-    assert len(json.dumps(state, default=str)) < 150 * 1024
+    assert size_of(figure.get_state()) < 150 * KIB
 
 
 def test_the_module_has_one_export_no_comment_and_no_foreign_host(tmp_path: Path) -> None:
@@ -373,44 +369,14 @@ def test_the_module_has_one_export_no_comment_and_no_foreign_host(tmp_path: Path
 # -- the built page ----------------------------------------------------------------------------
 
 
-class Figure:
-    """The figure in a browser: its numbers, and the gestures of a reader."""
+class Figure(LiveFigure):
+    """The figure in a browser, and the numbers that it shows."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.at = page.locator("#judging")
-        self.at.and_(page.locator("[data-ready]")).wait_for()
-        self.at.scroll_into_view_if_needed()
-        self.settle()
-
-    def settle(self) -> None:
-        self.page.evaluate(
-            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
-        )
-
-    def ask(self, what: str) -> Any:
-        return self.at.evaluate(f"e => e.kpbook.{what}()")
-
-    def handle(self, name: str) -> Any:
-        return self.at.locator(f"[data-handle='{name}']")
-
-    def choose(self, label: str, value: str) -> None:
-        self.at.get_by_label(label, exact=True).select_option(value)
-        self.settle()
+    name, grip = "judging", "frame"
 
     def fact(self, name: str) -> str:
         text: str = self.at.locator(f"[data-fact='{name}']").inner_text()
         return text
-
-    def drag(self, name: str, dx: float, dy: float = 0) -> None:
-        self.handle(name).scroll_into_view_if_needed()
-        box = self.handle(name).bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=6)
-        self.page.mouse.up()
-        self.settle()
 
 
 @pytest.fixture
@@ -491,9 +457,9 @@ def test_another_keypoint_is_chosen_by_key_drag_and_click(live: Figure) -> None:
     assert live.ask("judged")["error"] > best
     live.drag("keypoint", 1000)
     assert live.ask("judged")["chosen"] == order[-1]
-    live.page.wait_for_timeout(600)
-    assert f"keypoint {order[-1]}. Error" in live.at.locator(".words").inner_text()
-    assert "is not tracked" in live.at.locator(".words").inner_text()
+    words = live.words()
+    assert f"keypoint {order[-1]}. Error" in words
+    assert "is not tracked" in words
     chart = live.at.locator(".chart canvas")
     width = chart.bounding_box()["width"]
     chart.click(position={"x": 40 + (10 + 0.5) * (width - 56) / len(order), "y": 150})
@@ -545,27 +511,15 @@ def test_the_threshold_is_dragged_and_the_runs_are_counted(live: Figure, figure:
 @site_test
 @pytest.mark.slow
 def test_a_finger_drags_the_threshold_on_a_phone(browser: Any, site_url: str) -> None:
-    context = browser.new_context(
-        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
-    )
-    try:
-        page = context.new_page()
-        page.goto(f"{site_url}/{PAGE}")
+    with on_a_phone(browser, f"{site_url}/{PAGE}") as page:
         live = Figure(page)
         inner = live.at.evaluate("e => e.shadowRoot.querySelector('.figure').scrollWidth")
         assert inner <= live.at.evaluate("e => e.clientWidth")
         live.handle("mu").scroll_into_view_if_needed()
         before, box = live.ask("state")["mu"][0], live.handle("mu").bounding_box()
         x, y = box["x"] + 22, box["y"] + 22
-        send = context.new_cdp_session(page).send
-        for kind, dx in (("touchStart", 0), ("touchMove", 10), ("touchMove", 20)):
-            points = [{"x": x + dx, "y": y}]
-            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        live.settle()
+        live.finger([(x, y), (x + 10, y), (x + 20, y)])
         assert live.ask("state")["mu"][0] > 2 * before
-    finally:
-        context.close()
 
 
 @site_test
@@ -581,43 +535,28 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     live.drag("mu", -60)
     changed = live.ask("state")
     assert all(changed[name] != first[name] for name in first if name != "group")
-    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    live.at.get_by_role("button", name="Copy link to this view").click()
-    live.at.get_by_text("Copied.").wait_for()
-    link = live.page.evaluate("navigator.clipboard.readText()")
-    live.at.get_by_role("button", name="Reset").click()
+    link = live.copied_link()
+    live.reset()
     assert live.ask("state") == first
-    live.page.goto("about:blank")
-    live.page.goto(link)
-    assert Figure(live.page).ask("state") == changed
+    assert live.opened(link).ask("state") == changed
 
 
 @site_test
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     live.drag("mu", 20)
-    live.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "e => axe.run(e, {resultTypes: ['violations']})"
-    found = live.at.evaluate(run)["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+    assert live.violations(theme) == []
 
 
 @site_test
 @pytest.mark.slow
 def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, Path(PAGE).name, lambda text: text.replace("static-anywidget.js", "none.js"))
-    still = visit.open(PAGE).locator("[data-kp-still]").first
-    assert still.locator("svg image").is_visible()
-    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+    rewritten(visit, PAGE, without_loader)
+    assert "A still picture of a live figure" in caption_of_still(visit.open(PAGE))
 
 
 @site_test
 @pytest.mark.slow
 def test_what_the_page_stores_stays_small(site: Path) -> None:
-    text = (site / PAGE).read_text(encoding="utf-8")
-    assert VIEW in text
-    start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
-    stored = json.loads(text[text.index("{", start) : text.index("</script>", start)])
-    assert max(len(json.dumps(model)) for model in stored["state"].values()) < 150 * 1024
+    assert max(map(size_of, stored_state(site, PAGE).values())) < 150 * KIB

