@@ -188,7 +188,7 @@ def judge(
     flat = episodes.flat(view)
     points = as_keypoints(detector, flat)
     size = episodes.image_size
-    second = _second_half(flat)
+    second = second_half(flat)
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))
     fit = points[~second], flat.truth[~second]
     fit_seen = flat.visible[~second]
@@ -225,12 +225,13 @@ def by_halves(points: Any, flat: Flat) -> TrackingResult:
     The affine maps are fitted on the first half of the episodes and scored on the second: the
     frames of an episode are too alike to stand on both sides.
     """
-    second = _second_half(flat)
+    second = second_half(flat)
     fit = points[~second], flat.truth[~second]
     return tracking_error(points[second], flat.truth[second], *fit, episode=flat.episode[second])
 
 
-def _second_half(flat: Flat) -> np.ndarray:
+def second_half(flat: Flat) -> np.ndarray:
+    """Return which frames are scored, bool ``(T,)``: those of the second half of the episodes."""
     return np.asarray(flat.episode >= (flat.episode[-1] + 1) // 2)
 
 

@@ -122,7 +122,7 @@ def _smaller(picture: io.BytesIO) -> bytes:
     if off @ counts / counts.sum() > _LOSS:
         return picture.getvalue()
     palette = colours[common].view(np.uint8).reshape(-1, 4)
-    small = Image.fromarray(nearest[index].reshape(packed.shape).astype(np.uint8), mode="P")
+    small = Image.fromarray(nearest[index].reshape(packed.shape).astype(np.uint8))
     small.putpalette(np.ascontiguousarray(palette[:, :3]).tobytes())
     buffer = io.BytesIO()
     small.save(buffer, format="png", optimize=True, transparency=palette[:, 3].tobytes())

@@ -7,7 +7,7 @@
   screen readers stumble over, numbered formulas, and the front door, a bare redirect.
 - Third-party bundles. MathJax and onnxruntime-web are copied from ``book/node_modules`` into the
   built site, so pages load them from their own host.
-- Icons. The theme brings them as fonts and once more as a script of 0.5 MB (gzip), which goes.
+- Icons. The theme brings them as fonts and once more as a large script, which goes.
 - Networks. The shipped weights are written as ONNX files for the live figures.
 """
 

@@ -22,7 +22,7 @@ from kpbook._checks import complain
 from kpbook.episodes import Episodes, Flat
 from kpbook.extractors import registry
 from kpbook.images import resize, to_float, to_uint8
-from kpbook.judge import _second_half, by_halves, keypoints
+from kpbook.judge import by_halves, keypoints, second_half
 from kpbook.sweep import plan
 from kpbook.training.guards import own_randomness
 from kpbook.training.run import Run
@@ -201,7 +201,7 @@ def _frames(flat: Flat, objects: Sequence[str]) -> np.ndarray:
     gaps = np.linalg.norm(flat.truth[:, :, None] - flat.truth[:, None], axis=-1)
     apart = (gaps + 2 * np.eye(len(objects)) >= _APART).all(axis=(1, 2))
     inside = (np.abs(flat.truth) <= _INSIDE).all(axis=(1, 2)) & flat.visible.all(axis=1)
-    usable = np.flatnonzero(_second_half(flat) & inside & apart)
+    usable = np.flatnonzero(second_half(flat) & inside & apart)
     cube, hand = (objects.index(name) for name in ("cube", "end_effector"))
     chosen = [int(usable[gaps[usable, cube, hand].argmin()])]
     places = flat.truth[usable, cube]

@@ -3,8 +3,8 @@
 // The equations are in orbit.mjs. What is in the world, where sliders end and what was recorded comes
 // from kpbook/widgets/camera.py in the trait `scene`, so no number of the world stands here.
 
-import { clamp, draggable, fitCanvas, formatNumber, make, numberIn } from "./core.mjs";
-import { INKS, LiveFigure, legend, mount, paintPixels, selectControl, setText, strokeMark } from "./figure.mjs";
+import { clamp, draggable, fitCanvas, formatNumber, inflate, make, numberIn } from "./core.mjs";
+import { INKS, LiveFigure, legend, markIcon, mount, paintPixels, selectControl, setText, strokeMark } from "./figure.mjs";
 import { Sketch, edgesOf, orbitCamera, stepsOf, wrapDegrees } from "./orbit.mjs";
 
 // ---- state and words: no page needed -----------------------------------------------------------
@@ -55,9 +55,8 @@ export function describeCamera(state, scene) {
 }
 
 /** zlib-compressed bytes to pictures: one Uint8ClampedArray (H x W x 3) for each of `count`. */
-export async function unpackFrames(bytes, count) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const flat = new Uint8ClampedArray(await new Response(stream).arrayBuffer());
+export async function unpackFrames(view, count) {
+  const flat = new Uint8ClampedArray((await inflate(view)).buffer);
   const n = flat.length / count;
   return Array.from({ length: count }, (_, k) => flat.subarray(k * n, (k + 1) * n));
 }
@@ -388,8 +387,7 @@ function gridPlaces(low, high, step) {
 
 async function render({ model, el }) {
   const packed = model.get("frames");
-  const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
-  const frames = await unpackFrames(bytes, model.get("scene").presets.length);
+  const frames = await unpackFrames(packed, model.get("scene").presets.length);
   return mount({ model, el }, (host) => new CameraView(model, host, frames));
 }
 

@@ -117,6 +117,15 @@ export function gaussianNoise(n, seed) {
   });
 }
 
+// ---- bytes -----------------------------------------------------------------------------------
+
+/** The bytes of a trait (a view of zlib-compressed ones), unpacked. */
+export async function inflate(view) {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
 // ---- numbers and time ------------------------------------------------------------------------
 
 export function clamp(value, low, high) {

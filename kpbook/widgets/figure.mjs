@@ -319,7 +319,7 @@ export class LiveFigure {
 
   destroy() {
     this.undo.forEach((stop) => stop());
-    this.save.cancel();
+    this.save.flush();
     this.speak.cancel();
     cancelAnimationFrame(this.frame);
   }
@@ -405,13 +405,16 @@ export class LiveFigure {
     return selectControl({ id: name, label, options, onInput });
   }
 
-  /** A handle over a picture, moved in two dimensions: a slider to those who cannot see it. */
-  handle(name, label, [low, high], { end = () => this.save.flush(), ...drag }) {
+  /**
+   * A handle over a picture: a slider to those who cannot see it. It moves in two dimensions, or,
+   * with `line`, along one.
+   */
+  handle(name, label, [low, high], { end = () => this.save.flush(), line = false, ...drag }) {
     const element = make("div", {
       class: "handle",
       role: "slider",
       tabindex: 0,
-      "aria-roledescription": "point, moved in two dimensions by the arrow keys",
+      "aria-roledescription": line ? undefined : "point, moved in two dimensions by the arrow keys",
       "aria-label": label,
       "aria-valuemin": low,
       "aria-valuemax": high,

@@ -5,7 +5,7 @@
 // drawing of the same picture. Until the reader first touches the figure nothing is loaded: it
 // then shows what torch found for the first view.
 
-import { clamp, formatNumber, make, numberIn } from "./core.mjs";
+import { clamp, formatNumber, inflate, make, numberIn } from "./core.mjs";
 import { browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } from "./engine.mjs";
 import { INKS, LiveFigure, heatOver, legend, mount, paintPixels, setText, strokeMark, toPixels } from "./figure.mjs";
 import { PUSH_LIGHT, drawBoxes, pointOnPlane, projectPoint } from "./push_scene.mjs";
@@ -91,6 +91,11 @@ export function saidOf(network, keypoints, H, W) {
   return said;
 }
 
+/** What a picture depends on, as a text. */
+function sceneKey({ cube, target, yaw, pose, light, distractor, occluder }) {
+  return JSON.stringify([cube, target, yaw, pose, light, distractor, occluder]);
+}
+
 /** The result in words, for the line that is read aloud. */
 export function describePush(network, said, truth) {
   const parts = network.assigned.map(({ object, keypoint }) => {
@@ -99,13 +104,6 @@ export function describePush(network, said, truth) {
     return `${object}: keypoint ${keypoint} is ${formatNumber(off, 1)} pixels off`;
   });
   return `${network.name}. ${parts.join("; ")}.`;
-}
-
-/** The bytes of a trait, zlib-compressed. */
-async function inflate(view) {
-  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** {frames: Uint8ClampedArray, depth: Float32Array} of the poses; depths came in 0.1 mm. */
@@ -177,6 +175,8 @@ class FindCubeView extends LiveFigure {
     this.poses = { ...poses, H: this.scene.H, W: this.scene.W, hand: this.scene.hand };
     this.drawnByTorch = drawn;
     this.engines = new Map();
+    this.failed = new Set();
+    this.changes = 0;
     this.result = this.first();
     this.parities = {};
     this.places = {}; // network -> where it runs: page or worker
@@ -210,7 +210,8 @@ class FindCubeView extends LiveFigure {
     const { name, first } = this.network();
     const keypoints = { data: Float32Array.from(first.flat()), dims: [first.length, 2] };
     const { network, keypoint } = this.scene.drawn;
-    return { keypoints, ...(name === network ? { ...this.drawnByTorch, only: keypoint } : {}) };
+    const of = sceneKey(cleanPush({}, this.limits())); // the scene that this answers
+    return { keypoints, of, ...(name === network ? { ...this.drawnByTorch, only: keypoint } : {}) };
   }
 
   /** The heat map of one keypoint, {map, h, w}, or null where only another one's is known. */
@@ -230,6 +231,7 @@ class FindCubeView extends LiveFigure {
   // Asking the network.
 
   engine(name) {
+    if (this.gone) throw new Error("the figure is gone");
     if (!this.engines.has(name)) {
       const where = this.model.get("engine");
       const network = this.networks.find((one) => one.name === name);
@@ -239,7 +241,7 @@ class FindCubeView extends LiveFigure {
       const ready = kernel
         ? Promise.resolve(kernelEngine(this.model, name))
         : this.browser(at("onnxruntime/ort.wasm.bundle.min.mjs"), at(`live/${network.file}`), network);
-      ready.catch(() => this.engines.delete(name));
+      ready.catch(() => this.failed.add(name)); // a reset tries again
       this.engines.set(name, ready);
     }
     return this.engines.get(name);
@@ -275,12 +277,14 @@ class FindCubeView extends LiveFigure {
       this.result = this.first(); // until this network has answered
     }
     const { H, W } = this.poses;
-    this.ask({ network, H, W, data: toPlanes(this.drawn().rgb, H, W), started });
+    this.changes += 1;
+    const of = sceneKey(this.state());
+    this.ask({ network, H, W, data: toPlanes(this.drawn().rgb, H, W), of, started });
   }
 
   answer(found, asked) {
-    if (asked.network !== this.state().network) return;
-    this.result = found;
+    if (this.gone || asked.network !== this.state().network) return;
+    this.result = { ...found, of: asked.of };
     this.host.dataset.engine = "ready";
     setText(this.note, "");
     clearTimeout(this.late);
@@ -290,20 +294,36 @@ class FindCubeView extends LiveFigure {
   }
 
   sorry(error) {
-    console.warn("find the cube: no engine", error);
+    if (this.gone) return;
+    const { network } = this.state();
+    if (this.host.dataset.engine !== "failed") console.warn("find the cube: no answer", error);
+    const what = this.host.dataset.engine === "ready" ? "answer any more" : "start";
+    const inKernel = this.model.get("engine") === "kernel" || !this.static;
     this.host.dataset.engine = "failed";
+    this.failed.add(network);
     setText(
       this.note,
-      "The network could not start in this browser, so the marks stay where they were for the first view. " +
-        "The scene can still be moved. Reloading the page tries again.",
+      (inKernel ? `The network did not answer: ${error.message}. ` : `The network could not ${what} in this browser. `) +
+        "The marks stay where they were; the scene can still be moved. Reset tries again.",
     );
+    this.schedule();
+  }
+
+  /** Start anew what has failed. */
+  reset() {
+    for (const name of this.failed) {
+      this.engines.get(name)?.then((engine) => engine.close()).catch(() => {});
+      this.engines.delete(name);
+    }
+    this.failed.clear();
+    super.reset();
   }
 
   // Drawing.
 
   drawn() {
     const state = this.state();
-    const key = JSON.stringify([state.cube, state.target, state.yaw, state.pose, state.light, state.distractor, state.occluder]);
+    const key = sceneKey(state);
     if (this.key !== key) {
       this.key = key;
       this.picture = drawState(state, this.poses, this.scene.camera, this.scene.colours);
@@ -374,6 +394,7 @@ class FindCubeView extends LiveFigure {
   }
 
   describe(state) {
+    if (this.result.of !== sceneKey(state)) return `${this.network().name} has not answered for this scene yet.`;
     const said = saidOf(this.network(), this.result.keypoints.data, this.poses.H, this.poses.W);
     return describePush(this.network(), said, truthOf(state, this.poses, this.scene.camera));
   }
@@ -462,6 +483,7 @@ class FindCubeView extends LiveFigure {
   }
 
   destroy() {
+    this.gone = true;
     super.destroy();
     clearTimeout(this.late);
     for (const engine of this.engines.values()) engine.then((one) => one.close()).catch(() => {});
@@ -476,6 +498,7 @@ class FindCubeView extends LiveFigure {
       pixels: () => [...this.drawn().rgb],
       parities: () => this.parities,
       places: () => this.places,
+      changes: () => this.changes,
       selected: () => this.selected(this.state(), this.network()),
       times: () => this.times.splice(0),
     };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +11,14 @@ import numpy as np
 import torch
 import traitlets
 
-from kpbook import zoo
 from kpbook._checks import check_choice, check_integer, check_range, check_shape, complain
 from kpbook.episodes import Episodes
-from kpbook.grid import as_size, to_pixels
+from kpbook.grid import to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
 from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._networks import extractors_for
 from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
@@ -54,7 +55,9 @@ class FindTheCube(LiveFigure):
         network: Name of the network that looks.
         keypoint: Whose heat map is shown; -1 for the cube's.
         engine: Who runs the network: ``"auto"``, ``"browser"`` or ``"kernel"``.
-        address: Where the browser finds the book's files, if not beside the page.
+        address: Where the browser finds the book's files, if not beside the page: the whole address
+            of the book's ``_static``, with a slash at its end. There a network is
+            ``live/<name>.onnx``, as :func:`kpbook.export.to_onnx` writes it.
     """
 
     _esm = front_end("find_cube.mjs")
@@ -79,7 +82,7 @@ class FindTheCube(LiveFigure):
     def __init__(self, *networks: Any, **traits: Any) -> None:
         self._poses = poses = Poses.sample()
         size = poses.frames.shape[1:3]
-        self._extractors = _extractors(networks, (int(size[0]), int(size[1])))
+        self._extractors = extractors_for(networks, (int(size[0]), int(size[1])))
         x, y, yaw, *target = (round(float(v), 5) for v in poses.places)
         first = {"cube": [x, y], "target": target, "yaw": round(np.degrees(yaw))}
         recording = Episodes.sample()[:_EPISODES]
@@ -147,14 +150,27 @@ class FindTheCube(LiveFigure):
     def _check_network(self, proposal: Any) -> str:
         return check_choice(proposal["value"], self._extractors, name="network")
 
+    @traitlets.validate("keypoint")
+    def _check_keypoint(self, proposal: Any) -> int:
+        return check_integer(proposal["value"], name="keypoint", minimum=-1)
+
+    @traitlets.validate("address")
+    def _check_address(self, proposal: Any) -> str:
+        address = str(proposal["value"])
+        if address and not re.fullmatch(r"https?://.+/", address):
+            hint = "Of the book's _static folder; the names of files are put behind it."
+            wanted = "a whole address, https://.../, with a slash at its end"
+            raise ValueError(complain("address", repr(address), wanted, hint))
+        return address
+
     @traitlets.validate("engine")
     def _check_engine(self, proposal: Any) -> str:
         return check_choice(proposal["value"], ("auto", "browser", "kernel"), name="engine")
 
     def still(self) -> str:
-        """Return the first view as a small HTML figure with its text, without any script."""
+        """Return the chosen network's first view as a small HTML figure, without any script."""
         H, W = self._poses.example.shape[:2]
-        about = self.networks[0]
+        about = next(one for one in self.networks if one["name"] == self.network)
         marks, parts = "", []
         for row in about["assigned"]:
             if row["keypoint"] < 0:
@@ -171,29 +187,6 @@ class FindTheCube(LiveFigure):
             f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."
         )
         return still_picture(self.still_id, self._poses.example, marks, words, width_em=24)
-
-
-def _extractors(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Name -> extractor in eval mode, on its device; all take images of ``size``."""
-    found: dict[str, Any] = {}
-    for one in networks or _usual(size):
-        extractor = zoo.load(one) if isinstance(one, str) else one
-        name = one if isinstance(one, str) else str(getattr(one, "name", "") or "yours")
-        if _size(extractor) != size:
-            got = f"{name} for images of {_size(extractor)}"
-            raise ValueError(complain("networks", got, f"one for {size}: the scene's pixels"))
-        found[name] = extractor.eval()
-    return found
-
-
-def _size(extractor: Any) -> tuple[int, int]:
-    return as_size(extractor.image_size, name="image_size")
-
-
-def _usual(size: tuple[int, int]) -> list[str]:
-    """Shipped networks for this size, the recipe's first."""
-    names = [name for name in zoo.names() if _size(zoo.load(name)) == size]
-    return sorted(names, key=lambda name: name != "rarity")
 
 
 def _scene(poses: Poses, first: dict[str, Any]) -> dict[str, Any]:

@@ -318,7 +318,8 @@ class JudgeItView extends LiveFigure {
       toPoint: toChart,
       getPoint: () => rankPlace(rank(), 1, this.chartSize),
       move: ([x]) => this.chooseRank(rankAt(x, this.chartSize)),
-      step: (dx, dy, large) => this.chooseRank(rank() + (dx || dy) * (large ? 5 : 1)),
+      step: (dx, dy, large) => this.chooseRank(rank() + (dx - dy) * (large ? 5 : 1)),
+      line: true,
     });
     handle.classList.add("small");
     return handle;
@@ -331,7 +332,8 @@ class JudgeItView extends LiveFigure {
       toPoint: (x) => [x - this.runsCanvas.getBoundingClientRect().left, 0],
       getPoint: () => [runPlace(mu(), this.runsWidth, limits), 0],
       move: ([x]) => this.setMu(errorAt(x, this.runsWidth, limits)),
-      step: (dx, dy, large) => this.setMu(mu() * 10 ** ((dx || -dy) * (large ? 0.25 : 0.05))),
+      step: (dx, dy, large) => this.setMu(mu() * 10 ** ((dx - dy) * (large ? 0.25 : 0.05))),
+      line: true,
     });
     handle.classList.add("small");
     return handle;
@@ -355,7 +357,7 @@ class JudgeItView extends LiveFigure {
       make("tr", {}, make("th", { scope: "row" }, words), (this.facts[name] = make("td", { "data-fact": name }))));
     this.chartCanvas = make("canvas", { role: "img", "aria-label":
       "Every keypoint's error for this object: a dash where its map was fitted, a dot where it is scored, full if tracked",
-      pointerdown: (event) => {
+      click: (event) => {
         this.chooseRank(rankAt(event.offsetX, this.chartSize));
         this.save.flush();
       } });
@@ -433,9 +435,8 @@ class JudgeItView extends LiveFigure {
 
 async function render({ model, el }) {
   const packed = model.get("packed");
-  const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
   const counts = model.get("networks").map(({ keypoints }) => keypoints);
-  const data = await unpackJudge(bytes, model.get("about"), counts);
+  const data = await unpackJudge(packed, model.get("about"), counts);
   return mount({ model, el }, (host) => new JudgeItView(model, host, data));
 }
 

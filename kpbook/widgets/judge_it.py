@@ -18,7 +18,7 @@ from kpbook.judge import Verdict, judge, keypoints
 from kpbook.metric import THRESHOLD_OF
 from kpbook.recorded import Sweep
 from kpbook.widgets._base import LiveFigure, front_end, still_picture
-from kpbook.widgets.find_cube import _extractors
+from kpbook.widgets._networks import extractors_for
 
 #: Range of a threshold; the axes of the errors end there too.
 LIMITS = (0.0003, 1.0)
@@ -91,7 +91,7 @@ class JudgeIt(LiveFigure):
         self.recording = replace(episodes, truth=truth.reshape(episodes.truth.shape))
         self.points: dict[str, np.ndarray] = {}
         self.verdicts: dict[str, Verdict] = {}
-        for name, extractor in _extractors(networks or _NETWORKS, episodes.image_size).items():
+        for name, extractor in extractors_for(networks or _NETWORKS, episodes.image_size).items():
             more, z = _rounded(keypoints(extractor, episodes), _POINTS)
             stored += more
             self.points[name], self.verdicts[name] = z, judge(z, self.recording, name=name)

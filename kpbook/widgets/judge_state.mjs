@@ -1,6 +1,6 @@
 // Judge it, without a page: state, what is unpacked, which frames count, words.
 
-import { clamp, formatNumber, numberIn } from "./core.mjs";
+import { clamp, formatNumber, inflate, numberIn } from "./core.mjs";
 import { judgePair, smallest } from "./tracking.mjs";
 
 const FITS = ["other", "same"];
@@ -37,9 +37,8 @@ export function fromJudgeFields(fields) {
  * The bytes of kpbook.widgets.judge_it: {palette, pictures, seen, tracks}. `tracks` holds one list
  * for the truth and one for each network, each of [x, y] tracks over all frames.
  */
-export async function unpackJudge(bytes, about, counts) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const flat = new Uint8Array(await new Response(stream).arrayBuffer());
+export async function unpackJudge(view, about, counts) {
+  const flat = await inflate(view);
   const { H, W, T, episodes, colours, objects } = about;
   const frames = 2 * episodes * T;
   let start = 0;

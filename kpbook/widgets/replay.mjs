@@ -3,7 +3,7 @@
 // Nothing is computed here but where marks and curves go: keypoints, heat maps, drawings, errors
 // and the metric's maps of each checkpoint were recorded (kpbook/sweep/replay.py).
 
-import { clamp, fitCanvas, formatNumber, make, numberIn } from "./core.mjs";
+import { clamp, fitCanvas, formatNumber, inflate, make, numberIn } from "./core.mjs";
 import { chartScales, drawAxes, drawCurve, drawThresholds, inThousands } from "./error_chart.mjs";
 import { INKS, LiveFigure, heatOver, markIcon, mount, paintPixels, selectControl, setText, strokeMark, toPixels } from "./figure.mjs";
 
@@ -27,9 +27,8 @@ export function cleanReplay(raw, { steps, frames, objects }) {
  * zlib-compressed bytes to {points, frames, heat, drawn}: float32 points, then uint8 arrays, in the
  * order and the shapes of kpbook.sweep.replay.
  */
-export async function unpackReplay(bytes, { steps, frames, points, objects, H, W, h, w, drawn }) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const flat = await new Response(stream).arrayBuffer();
+export async function unpackReplay(view, { steps, frames, points, objects, H, W, h, w, drawn }) {
+  const flat = (await inflate(view)).buffer;
   let start = 0;
   const take = (Kind, count) => {
     const part = new Kind(flat, start, count);
@@ -338,12 +337,16 @@ class ReplayView extends LiveFigure {
       getPoint: () => [this.scales.x(this.about.images[here()]), 0],
       move: ([x]) => this.goTo(this.scales.nearest(x)),
       step: (dx, dy, large) => this.goTo(here() + (dx - dy) * (large ? LEAP : 1)),
+      line: true,
     });
-    cursor.removeAttribute("aria-roledescription"); // this one moves along one axis
     cursor.setAttribute("aria-orientation", "horizontal");
-    cursor.addEventListener("keydown", ({ key }) => {
-      if (key === "Home") this.goTo(0);
-      if (key === "End") this.goTo(last);
+    cursor.addEventListener("keydown", (event) => {
+      const place = { Home: 0, End: last }[event.key];
+      if (place === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault(); // the page must not scroll
+      event.stopPropagation();
+      this.goTo(place);
+      this.save.flush();
     });
     return cursor;
   }
@@ -392,8 +395,7 @@ class ReplayView extends LiveFigure {
 async function render({ model, el }) {
   const about = model.get("replay");
   const packed = model.get("packed");
-  const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
-  const recorded = await unpackReplay(bytes, about);
+  const recorded = await unpackReplay(packed, about);
   return mount({ model, el }, (host) => new ReplayView(model, host, recorded));
 }
 

@@ -4,7 +4,6 @@
 // reads them, and writes every gesture back to them.
 
 import {
-  axisSums,
   checkControl,
   clamp,
   distanceInCells,

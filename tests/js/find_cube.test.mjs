@@ -140,9 +140,9 @@ test("the kernel is asked by message and answers the one that asked", async () =
   const asked = engine.kernelEngine(model, "n").run({ data: Float32Array.of(1, 2), H: 1, W: 2 });
   assert.equal(sent[0][0].network, "n");
   assert.deepEqual([...new Float32Array(sent[0][1][0])], [1, 2]);
-  hear({ answer: 99, shapes: {} }, []);
+  hear({ answer: "another figure's 1", shapes: {} }, []);
   const bytes = new Uint8Array(Float32Array.of(0.5, 0.25).buffer);
-  hear({ answer: 1, shapes: { keypoints: [1, 2] } }, [new DataView(bytes.buffer)]);
+  hear({ answer: sent[0][0].question, shapes: { keypoints: [1, 2] } }, [new DataView(bytes.buffer)]);
   const { keypoints } = await asked;
   assert.deepEqual([...keypoints.data], [0.5, 0.25]);
 });
