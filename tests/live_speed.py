@@ -89,9 +89,8 @@ class Hand:
 
     def answered(self, name: str) -> None:
         """Wait until this network has answered."""
-        ready = f"e => e.dataset.engine === 'ready' && e.kpbook.places()['{name}']"
-        self.page.wait_for_function(f"({ready})(document.querySelector('#{FIGURE}'))")
-        self.page.wait_for_timeout(300)
+        ready = f"e.dataset.engine === 'ready' && e.kpbook.places()['{name}'] && e.kpbook.current()"
+        self.page.wait_for_function(f"(e => {ready})(document.querySelector('#{FIGURE}'))")
 
     def first_touch(self) -> float:
         """Milliseconds from the first key to the first answer drawn; loads the runtime."""

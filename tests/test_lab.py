@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -165,7 +165,14 @@ def drag(page: Any, handle: Any, dx: int, dy: int) -> None:
     page.mouse.down()
     page.mouse.move(x + dx, y + dy, steps=6)
     page.mouse.up()
-    page.wait_for_timeout(1000)  # the last of a throttled row of messages
+
+
+def until(good: Callable[[], bool], what: str) -> None:
+    """Wait until messages between page and kernel have brought something about."""
+    end = time.monotonic() + 20
+    while not good():
+        assert time.monotonic() < end, f"20 s, and not yet: {what}"
+        time.sleep(0.2)
 
 
 def test_a_drag_in_a_chapter_changes_the_value_in_the_kernel(lab: Lab, window: Any) -> None:
@@ -175,12 +182,17 @@ def test_a_drag_in_a_chapter_changes_the_value_in_the_kernel(lab: Lab, window: A
     blobs = FIGURES.format("SoftArgmaxPlayground") + ".blobs"
     before = lab.evaluate(blobs)
     drag(window, figure.locator("[data-handle=blob1]"), -60, 40)
-    after = lab.evaluate(blobs)
-    assert after[0]["x"] < before[0]["x"] - 0.1
-    assert after[0]["y"] > before[0]["y"] + 0.1
+    until(
+        lambda: (
+            lab.evaluate(blobs)[0]["x"] < before[0]["x"] - 0.1
+            and lab.evaluate(blobs)[0]["y"] > before[0]["y"] + 0.1
+        ),
+        "the kernel has the dragged blob",
+    )
+    shown = figure.evaluate("e => e.kpbook.state().blobs[0]")
+    until(lambda: lab.evaluate(blobs)[0] == shown, "the kernel has what the page shows")
     figure.locator("[data-handle=blob1]").press("ArrowRight")
-    window.wait_for_timeout(1000)
-    assert lab.evaluate(blobs)[0]["x"] > after[0]["x"]
+    until(lambda: lab.evaluate(blobs)[0]["x"] > shown["x"], "the kernel has the key's step")
 
 
 def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure(
@@ -193,8 +205,9 @@ def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure
     before = lab.evaluate(cube)
     drag(window, figure.locator("[data-handle=cube]"), 60, 25)
     window.locator("#find-the-cube[data-engine=ready]").wait_for(timeout=WAIT)
-    after = lab.evaluate(cube)
-    assert np.linalg.norm(np.subtract(after, before)) > 0.02  # metres
+    moved = lambda: np.linalg.norm(np.subtract(lab.evaluate(cube), before))  # noqa: E731
+    until(lambda: moved() > 0.02, "the kernel has the moved cube (metres)")
+    until(lambda: figure.evaluate("e => e.kpbook.current()"), "the kernel's answer is drawn")
     said, truth = (figure.evaluate(f"e => e.kpbook.{what}().cube") for what in ("said", "truth"))
     assert np.linalg.norm(np.subtract(said, truth)) < 2.5  # pixels of 64
     lab.evaluate(f"setattr({cube.removesuffix('.cube')}, 'cube', [0.0, 0.1])")

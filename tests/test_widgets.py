@@ -24,6 +24,30 @@ LOADER = ROOT / "book" / "_assets" / "widgets" / "static-anywidget.js"
 evaluate = functools.partial(in_node, core="core", figure="soft_argmax")
 
 
+@pytest.mark.parametrize("path", sorted(WIDGETS.glob("*.mjs")), ids=lambda path: path.stem)
+def test_a_part_imports_what_it_uses_and_uses_what_it_imports(path: Path) -> None:
+    """Joined, all parts share one scope, so a missing import would go unnoticed."""
+    text = path.read_text(encoding="utf-8")
+    imports = re.findall(r'^import \{([^}]*)\} from "\./[\w-]+\.mjs";$', text, re.MULTILINE)
+    known = {name.strip() for names in imports for name in names.split(",") if name.strip()}
+    body = re.sub(r"^import [^;]*;$", "", text, flags=re.MULTILINE | re.DOTALL)
+    body = re.sub(r"//[^\n]*|/\*\*.*?\*/", "", body, flags=re.DOTALL)  # comments
+    used = set(re.findall(r"(?<![.\w])[A-Za-z_$][\w$]*", body.replace("...", "")))
+    called = set(re.findall(r"(?<![.\w])(\w+)\(", body.replace("...", "")))
+    defined = r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)"
+    own = set(re.findall(defined, text, re.MULTILINE))
+    own |= set(re.findall(r"^  (?:async )?(\w+)\(.*\{$", text, re.MULTILINE))  # methods
+    own |= set(re.findall(r"\b(?:const|let) (\w+)", body))
+    others = {
+        name
+        for other in WIDGETS.glob("*.mjs")
+        if other != path
+        for name in re.findall(defined, other.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert known - used == set(), "imported for nothing"
+    assert (called & others) - known - own == set(), "used, but not imported"
+
+
 # -- joining -----------------------------------------------------------------------------------
 
 

@@ -98,8 +98,8 @@ let sessions = 0;
 export async function browserEngine(address, model, example) {
   if (typeof WebAssembly === "undefined") throw new Error("this browser has no WebAssembly");
   const id = ++sessions;
-  const start = async (name, make) => {
-    const place = (places[name] ??= make());
+  const start = async (name, open) => {
+    const place = (places[name] ??= open());
     await place.load({ address, model, id });
     return {
       name: "browser",

@@ -499,6 +499,7 @@ class FindCubeView extends LiveFigure {
       parities: () => this.parities,
       places: () => this.places,
       changes: () => this.changes,
+      current: () => this.result.of === sceneKey(this.state()), // is what is shown an answer to it?
       selected: () => this.selected(this.state(), this.network()),
       times: () => this.times.splice(0),
     };
