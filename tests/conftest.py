@@ -125,6 +125,7 @@ def site_url(site: Path) -> Iterator[str]:
 # -- a browser ---------------------------------------------------------------------------------
 
 
+@functools.cache
 def find_browser() -> str | None:
     """``KPBOOK_BROWSER``, else a Chromium on the PATH, else Playwright's own download."""
     named = os.environ.get("KPBOOK_BROWSER")
@@ -144,19 +145,24 @@ def find_browser() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for the whole run, with every host but this machine blocked."""
+def playwright() -> Iterator[Any]:
+    """Playwright, of which a process can start one only."""
     if importlib.util.find_spec("playwright") is None:
         left_out("playwright is not installed: pip install 'kpbook[dev]'")
-    path = find_browser()
-    if path is None:
+    if find_browser() is None:
         left_out("no browser: install chromium, or set KPBOOK_BROWSER, or `playwright install`")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
-        yield chromium
-        chromium.close()
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Any) -> Iterator[Any]:
+    """One headless Chromium for the whole run, with every host but this machine blocked."""
+    chromium = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
+    yield chromium
+    chromium.close()
 
 
 @dataclass

@@ -29,20 +29,17 @@ Row = dict[str, Any]
 
 
 @contextmanager
-def on_one_core() -> Iterator[Any]:
-    """A headless Chromium all of whose processes share one core, where the system can say so."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
-        if hasattr(os, "sched_setaffinity"):
-            core = {max(os.sched_getaffinity(0))}
-            for process in psutil.Process().children(recursive=True):
-                if "chrom" in process.name().lower():
-                    for thread in process.threads():  # those to come inherit it
-                        os.sched_setaffinity(thread.id, core)
-        yield chromium
-        chromium.close()
+def on_one_core(playwright: Any) -> Iterator[Any]:
+    """A headless Chromium all of whose threads share one core, where the system can say so."""
+    chromium = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_ARGS)
+    if hasattr(os, "sched_setaffinity"):
+        core = {max(os.sched_getaffinity(0))}
+        for process in psutil.Process().children(recursive=True):
+            if "chrom" in process.name().lower():
+                for thread in process.threads():  # those to come inherit it
+                    os.sched_setaffinity(thread.id, core)
+    yield chromium
+    chromium.close()
 
 
 class Requests:
@@ -125,7 +122,7 @@ class Hand:
             self.page.mouse.down()
             self.page.mouse.move(x + (40 if k % 2 == 0 else -40), y)
             self.page.mouse.up()
-        self.page.wait_for_timeout(500)
+            self.page.evaluate("new Promise(requestAnimationFrame)")  # the handle follows
         return int(self.at.evaluate("e => e.kpbook.changes()")) - int(before)
 
     def heap(self) -> int:
@@ -153,7 +150,9 @@ class Hand:
 
 def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
     """Rows of the three tables: ``pages``, ``touch`` and ``drag``."""
-    with on_one_core() as browser:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, on_one_core(playwright) as browser:
         heavy = [{"page": p, "kB": weight(browser, f"{url}/{p}.html") / 1e3} for p in pages]
         hand = Hand(browser, url)
         touch = {"first touch, ms": hand.first_touch(), "loads, MB": hand.requests.weight() / 1e6}
@@ -175,7 +174,9 @@ def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
 
 def soak(url: str, minutes: float) -> bool:
     """Drag for some minutes; print the heap of each; did it stay within 10 % of the first?"""
-    with on_one_core() as browser:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, on_one_core(playwright) as browser:
         hand = Hand(browser, url)
         hand.first_touch()
         hand.drags(200)

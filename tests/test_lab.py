@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -55,6 +56,10 @@ class Lab:
         }
         places = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR")
         env = os.environ | {name: str(folder / name.lower()) for name in places}
+        # Cells outside the window stay in the page, wherever Lab scrolls after running them all.
+        settings = folder / "jupyterlab_settings_dir" / "@jupyterlab" / "notebook-extension"
+        settings.mkdir(parents=True)
+        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
         env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
         self.log = (folder / "lab.log").open("wb")
         self.process = subprocess.Popen(
@@ -96,9 +101,19 @@ class Lab:
         """Open a notebook and run all its cells, as the menu does."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset", wait_until="load")
         page.locator(".jp-Notebook-cell").first.wait_for(timeout=WAIT)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(
-            timeout=WAIT
-        )
+        idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first
+        runs = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]:")).first
+        asks = page.locator(".jp-Dialog .jp-mod-accept", has_text="Select").first
+        page.locator(".jp-Toolbar-kernelName", has_text="Python 3").first.wait_for(timeout=WAIT)
+        idle.wait_for(timeout=WAIT)
+        self._run_all(page)
+        runs.or_(asks).first.wait_for(timeout=WAIT)
+        if asks.is_visible():  # it was not sure of its kernel yet
+            asks.click()
+            idle.wait_for(timeout=WAIT)
+            self._run_all(page)
+
+    def _run_all(self, page: Any) -> None:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
@@ -178,7 +193,7 @@ def until(good: Callable[[], bool], what: str) -> None:
 def test_a_drag_in_a_chapter_changes_the_value_in_the_kernel(lab: Lab, window: Any) -> None:
     lab.run(window, CHAPTER)
     figure = window.locator("#soft-argmax[data-ready]")
-    figure.wait_for(timeout=WAIT)
+    figure.wait_for(state="attached", timeout=WAIT)
     blobs = FIGURES.format("SoftArgmaxPlayground") + ".blobs"
     before = lab.evaluate(blobs)
     drag(window, figure.locator("[data-handle=blob1]"), -60, 40)
@@ -200,7 +215,7 @@ def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure
 ) -> None:
     lab.run(window, FIND)
     figure = window.locator("#find-the-cube[data-ready]")
-    figure.wait_for(timeout=WAIT)
+    figure.wait_for(state="attached", timeout=WAIT)
     cube = FIGURES.format("FindTheCube") + ".cube"
     before = lab.evaluate(cube)
     drag(window, figure.locator("[data-handle=cube]"), 60, 25)
@@ -223,7 +238,7 @@ def test_by_one_option_the_page_s_own_engine_answers_in_a_notebook(
     notebook(lab.folder / "browser.ipynb", line)
     lab.run(window, "browser.ipynb")
     figure = window.locator("#find-the-cube[data-ready]")
-    figure.wait_for(timeout=WAIT)
+    figure.wait_for(state="attached", timeout=WAIT)
     drag(window, figure.locator("[data-handle=cube]"), 60, 25)
     window.locator("#find-the-cube[data-engine=ready]").wait_for(timeout=WAIT)
     assert figure.evaluate("e => e.kpbook.places().rarity") in {"page", "worker"}  # no kernel

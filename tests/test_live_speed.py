@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.site, pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
-def one_core() -> Iterator[Any]:
-    with on_one_core() as browser:
+def one_core(playwright: Any) -> Iterator[Any]:
+    with on_one_core(playwright) as browser:
         yield browser
 
 

@@ -150,6 +150,7 @@ export const FIGURE_STYLE = `
 }
 .prompt { margin: 0 0 10px; max-width: 80ch; text-wrap: pretty; }
 .top { display: grid; gap: 14px; }
+.top > * { min-width: 0; } /* a canvas must not hold its column open */
 .stage { position: relative; min-width: 0; }
 canvas { display: block; }
 figure { margin: 0; min-width: 0; }
