@@ -18,7 +18,7 @@ import lzma
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -109,6 +109,39 @@ def read_as(path: str | Path, kind: str, make: Callable[[dict[str, Any], dict[st
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         got = f"parts that are missing or do not fit ({type(error).__name__}: {error})"
         raise ValueError(complain(str(path), got, f"all of a file of {kind!r}", _HINT)) from error
+
+
+class Stored:
+    """A dataclass that one file holds: its arrays, and a description of its other fields.
+
+    A class names its ``_kind`` and its ``_arrays``, and gives :meth:`_description` and
+    :meth:`_from_parts`.
+    """
+
+    _kind: ClassVar[str]
+    _arrays: ClassVar[tuple[str, ...]]
+
+    def save(self, path: str | Path) -> Path:
+        """Write one file with a checksum, whole or not at all, and return its path."""
+        arrays = {name: getattr(self, name) for name in self._arrays}
+        return write(path, {"kind": self._kind, **self._description()}, arrays, 9)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is cut short, changed, of another version or another kind.
+        """
+        return read_as(path, cls._kind, cls._from_parts)
+
+    def _description(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def _from_parts(cls, description: dict[str, Any], arrays: dict[str, Any]) -> Self:
+        raise NotImplementedError
 
 
 def _unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -114,13 +114,12 @@ class Hand:
     def drags(self, count: int) -> int:
         """Take the cube, move it and let it go, ``count`` times; how often did it move?"""
         before = self.at.evaluate("e => e.kpbook.changes()")
-        cube = self.at.locator("[data-handle=cube]")
+        box = self.at.locator("[data-handle=cube]").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
         for k in range(count):
-            box = cube.bounding_box()
-            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            self.page.mouse.move(x, y)
             self.page.mouse.down()
-            self.page.mouse.move(x + (40 if k % 2 == 0 else -40), y)
+            self.page.mouse.move(x + (40 if k % 2 == 0 else 0), y)
             self.page.mouse.up()
             self.page.evaluate("new Promise(requestAnimationFrame)")  # the handle follows
         return int(self.at.evaluate("e => e.kpbook.changes()")) - int(before)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Visit
 from live import (
-    KIB,
     LiveFigure,
-    caption_of_still,
     in_node,
-    rewritten,
-    size_of,
-    stored_state,
-    without_loader,
 )
 from scipy.spatial import Delaunay
 
@@ -261,12 +253,6 @@ def test_the_still_says_the_truth_s_pixels_and_what_has_no_image() -> None:
     assert "nan" not in close
 
 
-def test_what_the_page_stores_stays_small_and_names_no_host() -> None:
-    assert size_of(CameraFigure().get_state()) < 80 * KIB
-    assert set(re.findall(r"https?://([\w.]+)", CameraFigure._esm)) <= {"www.w3.org"}
-    assert "fetch(" not in CameraFigure._esm
-
-
 # -- the built page ----------------------------------------------------------------------------
 
 
@@ -478,34 +464,3 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
 @pytest.mark.alone
 def test_a_frame_is_drawn_in_time(live: Figure) -> None:
     assert live.redraw_ms() < 8  # with the recorded picture
-
-
-@site_test
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.drag("orbit", 20, 10)
-    assert live.violations(theme) == []
-
-
-@site_test
-@pytest.mark.slow
-def test_it_fits_a_phone(live: Figure) -> None:
-    live.page.set_viewport_size({"width": 360, "height": 740})
-    live.settle()
-    wide = "e => [...e.shadowRoot.querySelectorAll('*')].map(c => c.getBoundingClientRect().right)"
-    right = live.at.evaluate("e => e.getBoundingClientRect().right")
-    assert max(live.at.evaluate(wide)) <= right + 0.5
-
-
-@site_test
-@pytest.mark.slow
-def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, PAGE, without_loader)
-    assert "yaw 45°, pitch -35°" in caption_of_still(visit.open(PAGE))
-
-
-@site_test
-@pytest.mark.slow
-def test_the_built_page_stores_little(site: Path) -> None:
-    assert max(map(size_of, stored_state(site, PAGE).values())) < 80 * KIB

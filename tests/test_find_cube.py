@@ -14,14 +14,9 @@ import pytest
 import torch
 from conftest import Visit
 from live import (
-    KIB,
     STATE,
     LiveFigure,
-    caption_of_still,
     rewritten,
-    size_of,
-    stored_state,
-    without_loader,
 )
 from live_speed import Hand
 from toy_extractor import Toy
@@ -262,14 +257,6 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
 
 @site_test
 @pytest.mark.slow
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.drag("cube", 20, 10)
-    assert live.violations(theme) == []
-
-
-@site_test
-@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["rarity.onnx", "ort.wasm.bundle.min.mjs", "ort-wasm*.wasm"])
 @pytest.mark.parametrize("how", ["missing", "broken"])
 def test_without_its_engine_the_figure_says_so_and_keeps_its_first_view(
@@ -291,19 +278,6 @@ def test_without_its_engine_the_figure_says_so_and_keeps_its_first_view(
     assert figure.ask("points") == before
     assert figure.words() == "rarity has not answered for this scene yet."
     assert thrown == []
-
-
-@site_test
-@pytest.mark.slow
-def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, PAGE, without_loader)
-    assert "A still picture of a live figure" in caption_of_still(visit.open(PAGE))
-
-
-@site_test
-@pytest.mark.slow
-def test_what_the_page_stores_stays_small(site: Path) -> None:
-    assert max(map(size_of, stored_state(site, PAGE).values())) < 110 * KIB
 
 
 @site_test

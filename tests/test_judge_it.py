@@ -16,14 +16,10 @@ from conftest import ROOT, Visit
 from live import (
     KIB,
     LiveFigure,
-    caption_of_still,
     in_node,
     node,
     on_a_phone,
-    rewritten,
     size_of,
-    stored_state,
-    without_loader,
 )
 from toy_extractor import Toy
 
@@ -539,24 +535,3 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     live.reset()
     assert live.ask("state") == first
     assert live.opened(link).ask("state") == changed
-
-
-@site_test
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_figure_breaks_no_rule_of_accessibility(live: Figure, theme: str) -> None:
-    live.drag("mu", 20)
-    assert live.violations(theme) == []
-
-
-@site_test
-@pytest.mark.slow
-def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit) -> None:
-    rewritten(visit, PAGE, without_loader)
-    assert "A still picture of a live figure" in caption_of_still(visit.open(PAGE))
-
-
-@site_test
-@pytest.mark.slow
-def test_what_the_page_stores_stays_small(site: Path) -> None:
-    assert max(map(size_of, stored_state(site, PAGE).values())) < 150 * KIB

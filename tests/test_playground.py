@@ -11,14 +11,11 @@ import pytest
 import torch
 from conftest import Visit
 from live import (
-    KIB,
     VIEW,
     LiveFigure,
     caption_of_still,
     on_a_phone,
     rewritten,
-    size_of,
-    stored_state,
     without_loader,
 )
 
@@ -277,8 +274,3 @@ def test_where_the_figure_cannot_start_a_picture_and_a_sentence_stay(
     if damage != "no loader":
         assert "could not start" in page.locator(".kp-live").first.inner_text()
         assert not visit.foreign
-
-
-def test_stored_state_stays_small(site: Path) -> None:
-    for name in pages_with_figure(site):
-        assert max(map(size_of, stored_state(site, name).values())) < 60 * KIB

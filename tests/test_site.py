@@ -247,35 +247,3 @@ def test_live_figures_are_stored_in_their_page(site: Path) -> None:
         if states:
             assert json.loads(states[0])["state"]
             assert "static-anywidget.js" in text
-
-
-HIDE_BARS = ".bd-header-article, .pst-skip-link, #pst-skip-link { display: none !important; }"
-FIGURES = {
-    "book/index": ["find-the-cube"],
-    "book/01_soft_argmax": ["soft-argmax"],
-    "book/02_world": ["camera"],
-    "book/03_spatial_autoencoders": ["training-replayed", "find-the-cube"],
-    "book/04_tracking_metric": ["judging"],
-}
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_live_figure_of_a_page_is_drawn_wide_and_narrow(visit: Visit, name: str) -> None:
-    """Each gets ready, fits the window, and leaves a screenshot for those who look at the build."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    for kind, size, scheme in (("light", DESKTOP, "light"), ("phone", PHONE, "dark")):
-        visit.page.set_viewport_size(size)
-        visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page = visit.open(f"{name}.html")
-        figures = page.locator(".kp-live > *")
-        assert figures.evaluate_all("all => all.map(e => e.id)") == FIGURES[name]
-        for figure in figures.all():
-            figure.and_(page.locator("[data-ready]")).wait_for()
-            box = figure.bounding_box()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= size["width"]
-            inside = "e => { const f = e.shadowRoot.querySelector('.figure');"
-            assert figure.evaluate(f"{inside} return f.scrollWidth - f.clientWidth; }}") <= 0
-            path = SHOTS / f"figure-{figure.get_attribute('id')}.{kind}.png"
-            figure.screenshot(path=path, style=HIDE_BARS)
-    visit.check()

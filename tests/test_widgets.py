@@ -18,7 +18,8 @@ from conftest import ROOT
 from live import KIB, WIDGETS, in_node, node, size_of
 
 import kpbook
-from kpbook.widgets import FindTheCube, SoftArgmaxPlayground, _base, soft_argmax
+from kpbook import widgets
+from kpbook.widgets import SoftArgmaxPlayground, _base, soft_argmax
 
 LOADER = ROOT / "book" / "_assets" / "widgets" / "static-anywidget.js"
 evaluate = functools.partial(in_node, core="core", figure="soft_argmax")
@@ -90,7 +91,8 @@ def test_front_end_is_a_module_that_node_reads_with_one_export(tmp_path: Path) -
 
 
 def test_nothing_is_fetched_from_another_host() -> None:
-    for text in (SoftArgmaxPlayground._esm, FindTheCube._esm, LOADER.read_text(encoding="utf-8")):
+    figures = [getattr(widgets, name)._esm for name in widgets.__all__]
+    for text in (*figures, LOADER.read_text(encoding="utf-8")):
         hosts = set(re.findall(r"https?://([\w.]+)", text))
         assert hosts <= {"www.w3.org"}  # the name of the SVG namespace, not an address
         assert "fetch(" not in text

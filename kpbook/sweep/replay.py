@@ -41,14 +41,10 @@ TOLERANCE = 1e-6
 _SAMPLE = Path(__file__).parents[1] / "data" / "training_replay.kpe"
 _FRAMES = 4
 _INSIDE, _APART = 0.85, 0.2  # image coordinates: so that marks lie in the picture, side by side
-_ARRAYS = (
-    "steps", "seen", "error", "r2", "keypoint", "linear", "offset", "frames", "truth", "points",
-    "heat", "drawn",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class Replay:
+class Replay(_store.Stored):
     """A training run at C checkpoints, looked at on F frames with K objects.
 
     The affine maps are fitted on the first half of the validation episodes and scored on the
@@ -71,6 +67,12 @@ class Replay:
             ``(C, F, K, h, w)``.
         drawn: The reconstruction, resized and rounded, uint8 ``(C, F, 32, 32, 3)``.
     """
+
+    _kind = "replay"
+    _arrays = (
+        "steps", "seen", "error", "r2", "keypoint", "linear", "offset", "frames", "truth", "points",
+        "heat", "drawn",
+    )  # fmt: skip
 
     run: str
     objects: tuple[str, ...]
@@ -126,24 +128,12 @@ class Replay:
             **stacked,
         )
 
-    def save(self, path: str | Path) -> Path:
-        """Write one file with a checksum (:mod:`kpbook._store`)."""
-        description = {"kind": "replay", "run": self.run, "objects": list(self.objects)}
-        return _store.write(path, description, {n: getattr(self, n) for n in _ARRAYS}, 9)
+    def _description(self) -> dict[str, Any]:
+        return {"run": self.run, "objects": list(self.objects)}
 
     @classmethod
-    def load(cls, path: str | Path) -> Replay:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is cut short, changed, of another version or another kind.
-        """
-
-        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Replay:
-            return cls(description["run"], tuple(description["objects"]), **arrays)
-
-        return _store.read_as(path, "replay", make)
+    def _from_parts(cls, description: dict[str, Any], arrays: dict[str, Any]) -> Replay:
+        return cls(description["run"], tuple(description["objects"]), **arrays)
 
     @classmethod
     def sample(cls) -> Replay:

@@ -20,13 +20,12 @@ from kpbook.world import objects
 
 SEED, WALKS, EVERY, STEPS, IMAGE_SIZE = 11, 4, 5, 20, 64
 _SAMPLE = Path(__file__).parents[1] / "data" / "push_poses.kpe"
-_ARRAYS = ("frames", "depth_m", "hand", "seeds", "actions", "example", "places")
 #: The example: cube (x, y) and yaw, target (x, y); metres and radians, at the first pose.
 PLACES = (0.03, -0.07, 0.4, -0.07, -0.17)
 
 
 @dataclass(frozen=True, eq=False)
-class Poses:
+class Poses(_store.Stored):
     """What a camera sees of P poses of the arm in an otherwise empty scene.
 
     Attributes:
@@ -40,6 +39,9 @@ class Poses:
             ``(H, W, 3)``.
         places: Where they are in it, as :data:`PLACES`, float64 ``(5,)``.
     """
+
+    _kind = "poses"
+    _arrays = ("frames", "depth_m", "hand", "seeds", "actions", "example", "places")
 
     camera: Camera
     frames: np.ndarray
@@ -80,25 +82,13 @@ class Poses:
         world.close()
         return cls(camera, **arrays, example=example, places=np.array(PLACES))
 
-    def save(self, path: str | Path) -> Path:
-        """Write one file with a checksum (:mod:`kpbook._store`)."""
-        description = {"kind": "poses", "cameras": to_lists([self.camera])}
-        return _store.write(path, description, {n: getattr(self, n) for n in _ARRAYS}, 9)
+    def _description(self) -> dict[str, Any]:
+        return {"cameras": to_lists([self.camera])}
 
     @classmethod
-    def load(cls, path: str | Path) -> Poses:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is cut short, changed, of another version or another kind.
-        """
-
-        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Poses:
-            (camera,) = from_lists(description["cameras"])
-            return cls(camera, **arrays)
-
-        return _store.read_as(path, "poses", make)
+    def _from_parts(cls, description: dict[str, Any], arrays: dict[str, Any]) -> Poses:
+        (camera,) = from_lists(description["cameras"])
+        return cls(camera, **arrays)
 
     @classmethod
     def sample(cls) -> Poses:

@@ -21,14 +21,10 @@ from kpbook.world.quiet import quiet
 
 VIEWS, IMAGE_SIZE, SEED = ("paper", "front", "side"), 128, 5
 _SAMPLE = Path(__file__).parents[1] / "data" / "push_scene.kpe"
-_ARRAYS = (
-    "frames", "full", "depth_m", "mask", "truth", "visible", "positions", "gl_view",
-    "gl_projection",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Scene(_store.Stored):
     """What V cameras see of the same moment, and what is true of it.
 
     Attributes:
@@ -46,6 +42,12 @@ class Scene:
             ``(4, 4)``; OpenGL axes: y up, z backward.
         gl_projection: pybullet's own projection matrix for the paper's lens, ``(4, 4)``.
     """
+
+    _kind = "scene"
+    _arrays = (
+        "frames", "full", "depth_m", "mask", "truth", "visible", "positions", "gl_view",
+        "gl_projection",
+    )  # fmt: skip
 
     views: tuple[str, ...]
     cameras: tuple[Camera, ...]
@@ -99,30 +101,14 @@ class Scene:
         full.close()
         return scene
 
-    def save(self, path: str | Path) -> Path:
-        """Write one file with a checksum (:mod:`kpbook._store`)."""
-        description = {
-            "kind": "scene",
-            "views": self.views,
-            "objects": self.objects,
-            "cameras": to_lists(self.cameras),
-        }
-        return _store.write(path, description, {n: getattr(self, n) for n in _ARRAYS}, 9)
+    def _description(self) -> dict[str, Any]:
+        cameras = to_lists(self.cameras)
+        return {"views": self.views, "objects": self.objects, "cameras": cameras}
 
     @classmethod
-    def load(cls, path: str | Path) -> Scene:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is cut short, changed, of another version or another kind.
-        """
-
-        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Scene:
-            names: dict[str, Any] = {key: tuple(description[key]) for key in ("views", "objects")}
-            return cls(cameras=from_lists(description["cameras"]), **names, **arrays)
-
-        return _store.read_as(path, "scene", make)
+    def _from_parts(cls, description: dict[str, Any], arrays: dict[str, Any]) -> Scene:
+        names: dict[str, Any] = {key: tuple(description[key]) for key in ("views", "objects")}
+        return cls(cameras=from_lists(description["cameras"]), **names, **arrays)
 
     @classmethod
     def sample(cls) -> Scene:
