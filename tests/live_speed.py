@@ -116,12 +116,21 @@ class Hand:
         before = self.at.evaluate("e => e.kpbook.changes()")
         box = self.at.locator("[data-handle=cube]").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        # The handle follows when the network has answered; a reader sees that and then takes it.
+        follow = """async (handle, x) => {
+            const away = () => {
+                const { left, width } = handle.getBoundingClientRect();
+                return Math.abs(left + width / 2 - x) > 5; };
+            const end = performance.now() + 2000;
+            while (away() && performance.now() < end) await new Promise(requestAnimationFrame); }"""
+        grip = self.at.locator("[data-handle=cube]").element_handle()
         self.page.mouse.move(x, y)
         for k in range(count):
+            to = x + (40 if k % 2 == 0 else 0)
             self.page.mouse.down()
-            self.page.mouse.move(x + (40 if k % 2 == 0 else 0), y)
+            self.page.mouse.move(to, y)
             self.page.mouse.up()
-            self.page.evaluate("new Promise(requestAnimationFrame)")  # the handle follows
+            grip.evaluate(follow, to)
         return int(self.at.evaluate("e => e.kpbook.changes()")) - int(before)
 
     def heap(self) -> int:
