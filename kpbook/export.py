@@ -23,7 +23,8 @@ from kpbook._checks import complain, require
 from kpbook._files import write_atomically
 from kpbook.grid import as_size
 
-#: What the file computes from ``images``, float32 ``(B, 3, H, W)`` in [0, 1].
+#: What the file computes from ``images``, float32 ``(B, 3, H, W)`` in [0, 1]; the last one if
+#: the extractor draws.
 OUTPUTS = ("keypoints", "heatmaps", "reconstruction")
 _PURPOSE = "writing ONNX files"
 
@@ -35,24 +36,42 @@ class _Whole(nn.Module):
         super().__init__()
         self.extractor = extractor
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         extractor = self.extractor
-        return extractor(images), extractor.heatmaps(images), extractor.reconstruct(images)
+        found = extractor(images), extractor.heatmaps(images)
+        return (*found, extractor.reconstruct(images)) if _draws(extractor) else found
+
+
+def _draws(extractor: Any) -> bool:
+    return hasattr(extractor, "reconstruct")
+
+
+def _copy(extractor: Any) -> nn.Module:
+    """All outputs of a copy on the CPU."""
+    try:
+        return _Whole(copy.deepcopy(extractor).cpu())
+    except RuntimeError as error:
+        hint = (
+            "A tensor that still hangs on its gradient, kept as an attribute, is the usual cause: "
+            f"keep .detach() of it. torch says: {str(error).splitlines()[0]}"
+        )
+        got = "one that cannot be copied"
+        raise ValueError(complain("extractor", got, "copy.deepcopy to work", hint)) from error
 
 
 def to_onnx(extractor: Any, path: str | Path) -> Path:
     """Write an extractor as one ONNX file.
 
     The file takes ``images``, float32 ``(B, 3, H, W)`` in [0, 1], any B, and gives ``keypoints``
-    ``(B, N, 2)`` in image coordinates, ``heatmaps`` ``(B, N, h, w)`` and ``reconstruction``
-    ``(B, 3, h', w')``, as the extractor's own methods do. A program that asks for one of them
-    pays for that one. The values of the images are not checked there.
+    ``(B, N, 2)`` in image coordinates, ``heatmaps`` ``(B, N, h, w)`` and, from an extractor that
+    draws, ``reconstruction`` ``(B, 3, h', w')``, as the extractor's own methods do. A program
+    that asks for one of them pays for that one. The values of the images are not checked there.
 
     Its metadata hold ``kpbook`` (version), ``name``, and as JSON ``image_size`` (H, W).
 
     Args:
-        extractor: Anything of the contract of :mod:`kpbook.extractors.base` that can draw, in
-            eval mode, on any device. It is not changed.
+        extractor: Anything of the contract of :mod:`kpbook.extractors.base`, in eval mode, on
+            any device. It is not changed.
         path: Of the file, which appears whole or not at all.
 
     Returns:
@@ -61,14 +80,15 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
     Raises:
         ImportError: If onnx or onnxscript is missing, or torch is older than 2.6.
         TypeError: If the extractor is no module, or lacks a part of the contract.
-        ValueError: If it is in training mode, or holds an operation that ONNX does not know.
+        ValueError: If it is in training mode, cannot be copied, or holds an operation that ONNX
+            does not know.
     """
     H, W = _check(extractor)
     onnx = require("onnx", extra="export", purpose=_PURPOSE)
     require("onnxscript", extra="export", purpose=_PURPOSE)
     if "external_data" not in inspect.signature(torch.onnx.export).parameters:
         raise ImportError(complain("torch", torch.__version__, "2.6 or later for ONNX files"))
-    whole = _Whole(copy.deepcopy(extractor).cpu()).eval()
+    whole = _copy(extractor).eval()
     # Two images: the exporter would take a batch of one for "always one".
     example = torch.rand(2, 3, H, W, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -105,12 +125,13 @@ def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, fl
         raise FileNotFoundError(complain(str(path), "no such file", "an ONNX file", hint))
     onnxruntime = require("onnxruntime", extra="export", purpose="running ONNX files")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    theirs = session.run(list(OUTPUTS), {"images": images.cpu().numpy()})
     with torch.no_grad():
-        ours = _Whole(copy.deepcopy(extractor).cpu())(images.cpu())
+        ours = _copy(extractor)(images.cpu())
+    names = OUTPUTS[: len(ours)]
+    theirs = session.run(list(names), {"images": images.cpu().numpy()})
     return {
         name: float(np.abs(a - b.numpy()).max())
-        for name, a, b in zip(OUTPUTS, theirs, ours, strict=True)
+        for name, a, b in zip(names, theirs, ours, strict=True)
     }
 
 
@@ -119,9 +140,7 @@ def _check(extractor: Any) -> tuple[int, int]:
     if not isinstance(extractor, nn.Module):
         got = type(extractor).__name__
         raise TypeError(complain("extractor", got, "a torch module of the extractor's contract"))
-    lacking = [
-        name for name in ("heatmaps", "reconstruct", "image_size") if not hasattr(extractor, name)
-    ]
+    lacking = [name for name in ("heatmaps", "image_size") if not hasattr(extractor, name)]
     if lacking:
         hint = "kpbook.extractors.base says what each part is."
         raise TypeError(complain("extractor", f"none of {lacking}", "the whole contract", hint))
@@ -141,7 +160,7 @@ def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
                 (example,),
                 file,
                 input_names=["images"],
-                output_names=list(OUTPUTS),
+                output_names=list(OUTPUTS if _draws(whole.extractor) else OUTPUTS[:2]),
                 dynamic_shapes=({0: torch.export.Dim("B")},),
                 external_data=False,  # else the weights go to a second file
                 dynamo=True,

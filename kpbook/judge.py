@@ -210,7 +210,7 @@ def judge(
             same_frames=tracking_error(z, y),
             in_view=tracking_error(z, y, *fit, visible=seen, fit_visible=fit_seen, episode=label),
             regression=regression_error(z, y, *fit),
-            on_object=pck(z[:, result.keypoint], y, radius, visible=seen),
+            on_object=pck(result.chosen(z), y, radius, visible=seen),
             after_map=pck(result.predict(z), y, radius, visible=seen),
             matching=matching,
             outside=1 - inside.mean(axis=0),

@@ -199,8 +199,8 @@ def orbit(target, distance, size=64, **lens):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (CHECKS["my_camera"], "the end effector is still outside in 8.7%"),
-        (orbit((0, -0.1, 0), 1.3), "the cube is only 1.6 px wide"),
+        (CHECKS["my_camera"], "the end effector is still outside in 7.9%"),
+        (orbit((0, -0.1, 0), 1.3), "the cube is only 1.7 px wide"),
         (orbit((0, -0.05, 0.15), 0.8, size=128), "keep 64 by 64"),
         (orbit((0, 0, 0.1), 0.05), "behind the camera"),
         (lambda: np.eye(4), "return a Camera"),

@@ -107,7 +107,7 @@ def test_a_branch_on_values_is_refused_in_words_and_leaves_no_file(tmp_path):
     ("extractor", "error", "message"),
     [
         (lambda images: images, TypeError, "extractor: got function, expected a torch module"),
-        (nn.Conv2d(3, 1, 1), TypeError, r"none of \['heatmaps', 'reconstruct', 'image_size'\]"),
+        (nn.Conv2d(3, 1, 1), TypeError, r"none of \['heatmaps', 'image_size'\]"),
         (Toy().train(), ValueError, r"training mode, expected eval mode.*\.eval\(\)"),
     ],
 )
@@ -115,6 +115,44 @@ def test_what_cannot_be_written_is_said(tmp_path, extractor, error, message):
     with pytest.raises(error, match=message):
         export.to_onnx(extractor, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+class Blind(nn.Module):
+    """Keypoints and heat maps, and nothing drawn again."""
+
+    image_size = SIZE
+
+    def __init__(self):
+        super().__init__()
+        self.toy = Toy(keypoints=3)
+
+    def forward(self, images):
+        return self.toy(images)
+
+    def heatmaps(self, images):
+        return self.toy.heatmaps(images)
+
+
+@pytest.mark.slow
+def test_an_extractor_that_does_not_draw_is_written_without_a_drawing(tmp_path):
+    network = Blind().eval()
+    path = export.to_onnx(network, tmp_path / "blind.onnx")
+    off = export.difference(network, path, torch.rand(2, 3, *SIZE))
+    assert list(off) == ["keypoints", "heatmaps"]
+    assert max(off.values()) < TOLERANCE
+
+
+class Keeps(Blind):
+    def forward(self, images):
+        self.last = super().forward(images)
+        return self.last
+
+
+def test_an_extractor_that_torch_cannot_copy_is_said(tmp_path):
+    network = Keeps().eval()
+    network(torch.rand(1, 3, *SIZE))
+    with pytest.raises(ValueError, match=r"extractor: got one that cannot be copied.*detach\(\)"):
+        export.to_onnx(network, tmp_path / "a.onnx")
 
 
 def test_a_missing_file_is_said(tmp_path):

@@ -22,14 +22,44 @@ from live_speed import Hand
 from toy_extractor import Toy
 
 import kpbook
-from kpbook import export
+from kpbook import export, zoo
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 from kpbook.widgets import FindTheCube
+from kpbook.widgets.find_cube import _look
 from kpbook.world.poses import Poses
 
 PAGE = "book/index.html"
 site_test = pytest.mark.site
+
+
+# -- networks that the book has never seen ------------------------------------------------------
+
+
+class Blind(torch.nn.Module):
+    """Three keypoints on what is green, blue and dark, and nothing drawn again."""
+
+    image_size = (64, 64)
+    name = "by-colour"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = torch.nn.Conv2d(3, 3, 1)
+        weight = torch.tensor([[-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0], [-1.0, -1.0, -1.0]])
+        self.look.weight.data = 30 * weight[..., None, None]
+
+    def heatmaps(self, images: torch.Tensor) -> torch.Tensor:
+        return kpbook.spatial_softmax(self.look(images))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return kpbook.soft_argmax(self.look(images))
+
+
+class ByColour(Blind):
+    """An encoder that the book has never seen."""
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(images, 2)
 
 
 # -- the class ---------------------------------------------------------------------------------
@@ -111,6 +141,7 @@ def test_a_network_for_other_images_is_refused() -> None:
         ("network", "none", "network: got 'none', expected one of 'rarity'"),
         ("engine", "torch", "engine: got 'torch'"),
         ("keypoint", -2, "keypoint"),
+        ("keypoint", 32, "keypoint: .*31"),
         ("address", "_static/", "address: got '_static/', expected a whole address"),
         ("address", "https://example.org/_static", "with a slash at its end"),
     ],
@@ -118,6 +149,30 @@ def test_a_network_for_other_images_is_refused() -> None:
 def test_traits_are_checked(figure: FindTheCube, trait: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         setattr(figure, trait, value)
+
+
+def test_a_misspelt_option_is_said() -> None:
+    with pytest.raises(ValueError, match=r"option: got 'nework', .*'network'.*Did you mean"):
+        FindTheCube("rarity", nework="rarity")
+
+
+def test_a_network_in_training_answers_as_in_evaluation_and_goes_on_training() -> None:
+    network = build("basic-quarter", seed=0).eval()
+    figure = FindTheCube(network)
+    network.train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    found = _look(network, to_float(Poses.sample().example[None]))
+    np.testing.assert_allclose(found["keypoints"], figure.networks[0]["first"], atol=1e-6)
+    assert network.training
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+
+
+def test_a_network_that_does_not_draw_is_shown_without_a_drawing() -> None:
+    figure = FindTheCube(Blind().eval())
+    assert figure.scene["drawn"]["again"] is None
+    h, w = figure.scene["drawn"]["map"]
+    assert len(zlib.decompress(figure.drawn)) == h * w
 
 
 def test_the_still_shows_the_chosen_network() -> None:
@@ -225,20 +280,30 @@ def test_a_network_that_does_not_track_is_visibly_lost(live: Figure) -> None:
     assert live.off() > 3 * tracked
 
 
+def torch_s(network: Any, live: Figure) -> dict[str, np.ndarray]:
+    """What torch makes of the pixels that the page shows."""
+    pixels = np.array(live.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
+    return _look(network, to_float(pixels))
+
+
 @site_test
 @pytest.mark.slow
-def test_the_browser_says_what_torch_says(live: Figure) -> None:
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_browser_says_what_torch_says(live: Figure, name: str) -> None:
     """On the first view and, through the page's own pixels, on a rearranged one."""
+    live.at.get_by_label("Network", exact=True).select_option(name)
     live.drag("cube", 40, 20)
     live.at.get_by_label("Pose of the arm", exact=True).press("End")
     live.answered()
-    assert live.ask("parities")["rarity"] < 1e-4
-    assert "differ by at most" in live.at.locator(".parity").inner_text()
-    pixels = np.array(live.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
-    with torch.no_grad():
-        expected = kpbook.load("rarity")(to_float(pixels))[0].numpy()
-    shown = np.array(live.ask("points")).reshape(-1, 2)
-    np.testing.assert_allclose(shown, expected, atol=1e-4)
+    assert live.ask("parities")[name] < 1e-4
+    said = live.at.locator(".parity").inner_text()
+    assert re.search(rf"{name}: .* onnxruntime and torch by \de\u2212\d+ on \d+ recorded", said)
+    found, expected = live.ask("found"), torch_s(kpbook.load(name), live)
+    assert sorted(found) == sorted(export.OUTPUTS)
+    for part, values in expected.items():
+        np.testing.assert_allclose(
+            np.reshape(found[part], values.shape), values, atol=1e-4, err_msg=part
+        )
 
 
 @site_test
@@ -324,13 +389,14 @@ def test_where_no_worker_can_start_a_slow_network_still_answers(visit: Visit) ->
 
 @site_test
 @pytest.mark.slow
-def test_reset_starts_an_engine_that_has_failed_anew(visit: Visit) -> None:
-    visit.page.route("**/rarity.onnx", lambda route: route.abort())
+@pytest.mark.parametrize("lost", ["rarity.onnx", "ort.wasm.bundle.min.mjs*", "ort-wasm*.wasm"])
+def test_reset_starts_an_engine_that_has_failed_anew(visit: Visit, lost: str) -> None:
+    visit.page.route(f"**/{lost}", lambda route: route.abort())
     page = visit.open(PAGE)
     figure = Figure(page)
     figure.handle().press("Shift+ArrowRight")
     figure.at.and_(page.locator("[data-engine=failed]")).wait_for(timeout=20_000)
-    page.unroute("**/rarity.onnx")
+    page.unroute(f"**/{lost}")
     figure.reset()
     figure.drag("cube", 40, 20)
     assert figure.off() < 2.5
@@ -363,35 +429,35 @@ def test_without_webassembly_the_figure_says_so(visit: Visit, script: str) -> No
     assert visit.foreign == []
 
 
-class ByColour(torch.nn.Module):
-    """Three keypoints on what is green, blue and dark: an encoder that the book has never seen."""
+@pytest.fixture(scope="module")
+def unseen_file(tmp_path_factory: Any) -> Path:
+    return export.to_onnx(ByColour().eval(), tmp_path_factory.mktemp("onnx") / "by-colour.onnx")
 
-    image_size = (64, 64)
-    name = "by-colour"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.look = torch.nn.Conv2d(3, 3, 1)
-        weight = torch.tensor([[-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0], [-1.0, -1.0, -1.0]])
-        self.look.weight.data = 30 * weight[..., None, None]
-
-    def heatmaps(self, images: torch.Tensor) -> torch.Tensor:
-        return kpbook.spatial_softmax(self.look(images))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return kpbook.soft_argmax(self.look(images))
-
-    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(images, 2)
+@site_test
+@pytest.mark.slow
+def test_another_network_under_a_known_name_runs_and_is_called_a_stranger(
+    visit: Visit, unseen_file: Path
+) -> None:
+    visit.page.route("**/live/rarity.onnx", lambda route: route.fulfill(path=unseen_file))
+    visit.page.goto(f"{visit.url}/{PAGE}")
+    figure = Figure(visit.page)
+    figure.drag("cube", 60, 25)
+    shown = np.array(figure.ask("points")).reshape(-1, 2)
+    np.testing.assert_allclose(shown, torch_s(ByColour().eval(), figure)["keypoints"], atol=1e-4)
+    assert figure.ask("said") == {}
+    note = figure.at.locator(".parity").inner_text()
+    assert "another network than this page was made with" in note
+    assert "is not known" in figure.words()
+    visit.check()
 
 
 @site_test
 @pytest.mark.slow
 def test_an_encoder_that_the_book_has_never_seen_runs_unchanged(
-    visit: Visit, tmp_path: Path
+    visit: Visit, unseen_file: Path
 ) -> None:
     unseen = ByColour().eval()
-    file = export.to_onnx(unseen, tmp_path / "by-colour.onnx")
     known = FindTheCube(unseen).networks
 
     def put_it_there(text: str) -> str:
@@ -404,7 +470,7 @@ def test_an_encoder_that_the_book_has_never_seen_runs_unchanged(
         return head + start + json.dumps(state) + end + tail
 
     rewritten(visit, PAGE, put_it_there)
-    visit.page.route("**/live/by-colour.onnx", lambda route: route.fulfill(path=file))
+    visit.page.route("**/live/by-colour.onnx", lambda route: route.fulfill(path=unseen_file))
     visit.page.goto(f"{visit.url}/{PAGE}")
     figure = Figure(visit.page)
     before = np.array(figure.ask("said")["cube"])

@@ -127,12 +127,12 @@ class Lab:
         self.log.close()
 
 
-def notebook(path: Path, line: str) -> None:
-    """Write a notebook that shows one figure."""
+def notebook(path: Path, *lines: str) -> None:
+    """Write a notebook that shows one figure a cell."""
     from nbformat import v4, write
 
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    cells = [v4.new_code_cell(f"from kpbook.widgets import FindTheCube\n{line}")]
+    cells = [v4.new_code_cell(line) for line in ("from kpbook.widgets import *", *lines)]
     write(v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
@@ -231,10 +231,29 @@ def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure
     )
 
 
+def test_the_other_figures_tell_the_kernel_what_a_key_did(lab: Lab, window: Any) -> None:
+    others = {
+        "CameraFigure": ("camera", "orbit", "yaw"),
+        "TrainingReplay": ("training-replayed", "checkpoint", "checkpoint"),
+        "JudgeIt": ("judging", "mu", "mu"),
+    }
+    notebook(lab.folder / "others.ipynb", *(f"{cls}()" for cls in others))
+    lab.run(window, "others.ipynb")
+    for cls, (name, grip, trait) in others.items():
+        figure = window.locator(f"#{name}[data-ready]")
+        figure.wait_for(state="attached", timeout=WAIT)
+        value = f"{FIGURES.format(cls)}.{trait}"
+        before = lab.evaluate(value)
+        handle = figure.locator(f"[data-handle={grip}]")
+        handle.scroll_into_view_if_needed()
+        handle.press("ArrowRight")
+        until(lambda v=value, b=before: lab.evaluate(v) != b, f"the kernel has the key of {cls}")
+
+
 def test_by_one_option_the_page_s_own_engine_answers_in_a_notebook(
     lab: Lab, window: Any, other_host: str
 ) -> None:
-    line = f"FindTheCube('rarity', engine='browser', address={other_host!r})"
+    line = f"FindTheCube('rarity', address={other_host!r})"
     notebook(lab.folder / "browser.ipynb", line)
     lab.run(window, "browser.ipynb")
     figure = window.locator("#find-the-cube[data-ready]")

@@ -249,7 +249,7 @@ def test_medians_of_groups_leave_empty_cells_out():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["autoencoders", "recipe"])
+@pytest.mark.parametrize("name", ["autoencoders", "recipe", "scenes", "ablation"])
 def test_every_recorded_run_has_been_judged_by_every_metric(name):
     """If this fails: python -m kpbook.sweep.metrics book/results/<name>.yml"""
     sweep = Sweep.read(name, RESULTS)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import Visit
+from conftest import BROWSER_ARGS, Visit, _QuietHandler, _Server, find_browser
 from live import (
     KIB,
     LiveFigure,
     caption_of_still,
+    on_a_phone,
     rewritten,
     size_of,
     stored_state,
@@ -100,12 +103,68 @@ def test_it_breaks_no_rule_of_accessibility(visit: Visit, where: str, name: str)
     visit.check()
 
 
+@pytest.mark.parametrize(("where", "name"), EACH)
+def test_a_finger_moves_it_on_a_phone_and_not_the_page(
+    browser: Any, site_url: str, where: str, name: str
+) -> None:
+    with on_a_phone(browser, f"{site_url}/{where}.html") as page:
+        page.wait_for_load_state("networkidle")
+        figure = Figure(page, where, name)
+        figure.handle().scroll_into_view_if_needed()
+        figure.settle()
+        before, scrolled = figure.ask("state"), page.evaluate("scrollY")
+        x, y = figure.centre(figure.handle())
+        inwards = 1 if x < PHONE["width"] / 2 else -1
+        figure.finger([(x + inwards * k, y + k / 2) for k in range(0, 60, 10)])
+        assert figure.ask("state") != before
+        assert page.evaluate("scrollY") == scrolled
+
+
 @pytest.mark.parametrize("where", PAGES)
 def test_without_a_script_a_picture_and_a_sentence_stay(visit: Visit, where: str) -> None:
     rewritten(visit, f"{where}.html", without_loader)
     caption = caption_of_still(visit.open(f"{where}.html"))
     assert "A still picture of a live figure" in caption
     assert PAGES[where].still in caption
+
+
+def test_the_scene_is_seen_without_scrolling(visit: Visit) -> None:
+    stage = visit.open("book/index.html").locator("#find-the-cube[data-ready] .stage")
+    box = stage.bounding_box()
+    assert 0 < box["y"] < box["y"] + box["height"] <= DESKTOP["height"]
+
+
+def test_the_runtime_is_downloaded_once_for_the_whole_book(
+    playwright: Any, site: Path, tmp_path: Path
+) -> None:
+    sent: list[str] = []
+
+    class Counts(_QuietHandler):
+        def send_response(self, code: int, message: str | None = None) -> None:
+            if code == 200 and "/onnxruntime/" in self.path:  # 304: the reader has it
+                sent.append(self.path.rpartition("/")[2])
+            super().send_response(code, message)
+
+    server = _Server(("127.0.0.1", 0), partial(Counts, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # A reader's browser: one without a folder keeps nothing as large as the runtime.
+    context = playwright.chromium.launch_persistent_context(
+        tmp_path, executable_path=find_browser(), args=BROWSER_ARGS
+    )
+    page = context.new_page()
+    for where in ("book/index", "book/03_spatial_autoencoders"):
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/{where}.html")
+        figure = Figure(page, where, "find-the-cube")
+        figure.handle().press("ArrowRight")
+        figure.at.and_(page.locator("[data-engine=ready]")).wait_for()
+    context.close()
+    server.shutdown()
+    server.server_close()
+    assert sorted(sent) == ["ort-wasm-simd-threaded.wasm", "ort.wasm.bundle.min.mjs"]
+
+
+def test_the_whole_site_stays_small(site: Path) -> None:
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) <= 60e6
 
 
 @pytest.mark.parametrize("where", PAGES)

@@ -155,10 +155,10 @@ MUTANTS = {
     ),
     "one tolerance for every scale": (
         "metric._maps",
-        "_ROUNDINGS * eps * np.sqrt(mean_square)",
+        "roundings * eps * np.sqrt(mean_square)",
         "1e-6 * np.ones_like(mean_square)",
     ),
-    "rounding fitted as motion": ("metric._maps", "_ROUNDINGS = 16", "_ROUNDINGS = 0"),
+    "rounding fitted as motion": ("metric._maps", "_ROUNDINGS_OF_16_BITS = 16, 1", "_ROUNDINGS_OF_16_BITS = 0, 0"),
     "normal equations for every keypoint": (
         "metric._maps",
         "_COLLINEAR = 1e-6",

@@ -104,7 +104,7 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
         cases += [(p, boxes_at(list(c), yaw, list(t))) for c, yaw, t in places]
         pictures += simulated(poses, p, places, world)
     world.close()
-    overlaps = []
+    overlaps, undrawn = [], []
     for (picture, mask), (truth, true_mask), (p, _) in zip(
         drawn(poses, cases), pictures, cases, strict=True
     ):
@@ -112,7 +112,7 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
             assert not mask.any()
             continue
         assert off(picture, truth, true_mask) <= 0.08
-        assert off(poses.frames[p], truth, true_mask) > 0.03  # the undrawn scene is not
+        undrawn.append(off(poses.frames[p], truth, true_mask))
         for k in (1, 2):
             ours, its = mask == k, true_mask == k
             if its.any():
@@ -120,6 +120,9 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
     assert min(overlaps) >= 0.8
     assert np.mean(overlaps) > 0.99  # and in fact nearly every pixel
     assert len(overlaps) > 90
+    # The undrawn scene fails; a few pixels of a hidden cube are like what stands before it.
+    assert np.median(undrawn) > 0.16
+    assert np.mean(np.array(undrawn) > 0.08) > 0.95
 
 
 @pytest.mark.world

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpbook.metric import tracking
+from kpbook.metric import pck, tracking
 
 T, N, K = 60, 5, 3
 
@@ -811,3 +811,29 @@ def test_all_pairs_at_once_beat_the_double_loop():
         loops.append(seconds(loop))
         ours += [seconds(lambda: tracking.tracking_error(points, truth)) for _ in range(5)]
     assert min(loops) > 5 * min(ours)
+
+
+@pytest.mark.parametrize(("dtype", "motion"), [(torch.float16, 0.01), (torch.bfloat16, 0.05)])
+def test_keypoints_of_16_bits_that_move_a_little_are_not_called_still(dtype, motion):
+    rng = np.random.default_rng(0)
+    given = torch.from_numpy(0.8 + motion * rng.standard_normal((400, 1, 2))).to(dtype)
+    z = given.double().numpy()[:, 0]
+    truth = z @ [[0.9, -0.4], [0.3, 1.1]] + 0.001 * rng.standard_normal((400, 2))
+    design = np.column_stack([z, np.ones(400)])
+    solution, *_ = np.linalg.lstsq(design, truth, rcond=None)
+    expected = np.square(truth - design @ solution).sum(-1).mean()
+    found = tracking.tracking_error(given, truth[:, None])
+    np.testing.assert_allclose(found.error, [expected], rtol=1e-9)
+    still = torch.full((400, 1, 2), 0.8).to(dtype)
+    assert tracking.tracking_error(still, truth[:, None]).r2[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_chosen_keypoint_of_an_object_that_is_never_seen_is_nowhere():  # catches: points[-1]
+    rng = np.random.default_rng(0)
+    points, truth = rng.uniform(-1, 1, (30, 4, 2)), rng.uniform(-1, 1, (30, 2, 2))
+    seen = np.tile([True, False], (30, 1))
+    result = tracking.tracking_error(points, truth, visible=seen)
+    chosen = result.chosen(points)
+    np.testing.assert_array_equal(chosen[:, 0], points[:, result.keypoint[0]])
+    assert np.isnan(chosen[:, 1]).all()
+    np.testing.assert_array_equal(np.isnan(pck(chosen, truth, 0.1)), [False, True])

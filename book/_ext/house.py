@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -41,6 +42,8 @@ BUNDLES = [
         "onnxruntime/ort-wasm-simd-threaded.wasm",
     ),
 ]
+
+PARITY_EVERY = 500  # of the sample's pictures, each so many-th is shown to torch and onnxruntime
 
 ICON_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>\s*")
 SPLIT = re.compile(r"\\begin\{split\}(.*?)\\end\{split\}", re.DOTALL)
@@ -115,19 +118,30 @@ def drop_icon_script(app: Sphinx, exception: Exception | None) -> None:
 
 
 def write_networks(app: Sphinx, exception: Exception | None) -> None:
-    """Write the shipped networks as ONNX files into the site; live figures run them."""
+    """Write the shipped networks as ONNX files into the site; live figures run them.
+
+    Beside them stands how far onnxruntime is from torch on recorded pictures.
+    """
     if exception is not None or app.builder.format != "html":
         return
     from kpbook import export, zoo
+    from kpbook.episodes import Episodes
+    from kpbook.images import to_float
 
     made = ROOT / "_build" / ".onnx" / digest_of_inputs()
+    live = Path(app.outdir) / "_static" / "live"
+    live.mkdir(parents=True, exist_ok=True)
+    images = to_float(Episodes.sample().flat().images[::PARITY_EVERY])
+    parity = {}
     for name in zoo.names():
         file = made / f"{name}.onnx"
+        extractor = zoo.load(name)
         if not file.is_file():
-            export.to_onnx(zoo.load(name), file)
-        there = Path(app.outdir) / "_static" / "live" / file.name
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, there)
+            export.to_onnx(extractor, file)
+        parity[name] = export.difference(extractor, file, images) | {"images": len(images)}
+        shutil.copy2(file, live / file.name)
+    module = f"export default {json.dumps(parity)};\n"
+    (live / "parity.mjs").write_text(module, encoding="utf-8")
 
 
 def repair_markup(

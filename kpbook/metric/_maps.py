@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 # Motion below so many roundings of a coordinate's own size is none. Relative to its size and to
-# the dtype that it came in: a fixed length would call small motions still.
-_ROUNDINGS = 16
+# the dtype that it came in: a fixed length would call small motions still. What comes in 16 bits
+# was summed in more and rounded once; 16 of those roundings would be a tenth of the image.
+_ROUNDINGS, _ROUNDINGS_OF_16_BITS = 16, 1
 # Below this 1 - r**2 the normal equations lose more than nine digits; the singular values of the
 # keypoint's own columns do not.
 _COLLINEAR = 1e-6
@@ -135,7 +136,8 @@ def _along_a_line(
 
 def rounding(mean_square: np.ndarray, eps: float) -> np.ndarray:
     """How far numbers of a mean square move by rounding: a root mean square."""
-    return np.asarray(_ROUNDINGS * eps * np.sqrt(mean_square))
+    roundings = _ROUNDINGS if eps < np.finfo(np.float16).eps else _ROUNDINGS_OF_16_BITS
+    return np.asarray(roundings * eps * np.sqrt(mean_square))
 
 
 def about_each_mean(x: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -148,15 +148,15 @@ def regression_error(
 def pck(predicted: Any, truth: Any, radius: Any, *, visible: Any = None) -> np.ndarray:
     """Return the share of frames in which each object's point lies within a radius, ``(K,)``.
 
-    PCK is the percentage of correct keypoints, here a share. Give it ``points[:,
-    result.keypoint]``, the keypoints that :func:`~kpbook.metric.tracking.tracking_error` chose,
-    to ask whether they lie *on* the object; or ``result.predict(points)`` to ask the same after
-    the affine map. Only the second is high: the keypoint follows the object from an offset, or on
-    another ruler. Both are low: it does not follow it.
+    PCK is the percentage of correct keypoints, here a share. Give it
+    ``result.chosen(points)``, the keypoints that :func:`~kpbook.metric.tracking.tracking_error`
+    chose, to ask whether they lie *on* the object; or ``result.predict(points)`` to ask the same
+    after the affine map. Only the second is high: the keypoint follows the object from an offset,
+    or on another ruler. Both are low: it does not follow it.
 
     Args:
         predicted: One point per object, ``(T, K, 2)``, image coordinates. An object whose points
-            are all NaN is predicted nowhere, as by ``result.predict`` if it was never seen there.
+            are all NaN is predicted nowhere, as by ``result`` if it was never seen there.
         truth: Objects, ``(T, K, 2)``, image coordinates.
         radius: Largest distance that is correct, > 0, image coordinates: one number, or ``(K,)``.
         visible: bool ``(T, K)``: where it is false, the frame does not count for the object.
@@ -174,7 +174,7 @@ def pck(predicted: Any, truth: Any, radius: Any, *, visible: Any = None) -> np.n
     hint = "Frames, objects, (x, y). Episodes.flat() has truth in this shape."
     y = as_points(truth, "T K 2", name="truth", hint=hint)
     T, K, _ = y.shape
-    hint = "One point per object: points[:, result.keypoint] or result.predict(points)."
+    hint = "One point per object: result.chosen(points) or result.predict(points)."
     p = as_float64(predicted, name="predicted", expected=f"({T}, {K}, 2) numbers", hint=hint)
     check_shape(p, f"{T} {K} 2", name="predicted", hint=hint)
     nowhere = np.isnan(p).all(axis=(0, 2))

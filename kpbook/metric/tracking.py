@@ -104,10 +104,17 @@ class TrackingResult:
 
         An object that is seen in no frame is predicted nowhere: NaN.
         """
+        moved = np.einsum("koi,tki->tko", self.linear, self.chosen(points))
+        return np.asarray(moved + self.offset)
+
+    def chosen(self, points: Any) -> np.ndarray:
+        """The chosen keypoints of ``(T, N, 2)``, one per object and before the map, ``(T, K, 2)``.
+
+        An object that is seen in no frame has none: NaN, where an index of -1 takes the last.
+        """
         hint = "The same keypoints as in the fit."
         z = as_points(points, f"T {len(self.fit_error)} 2", name="points", hint=hint)
-        moved = np.einsum("koi,tki->tko", self.linear, z[:, self.keypoint])
-        return np.asarray(moved + self.offset)
+        return np.where((self.keypoint < 0)[:, None], np.nan, z[:, self.keypoint])
 
 
 def tracking_error(

@@ -14,12 +14,13 @@ import anywidget
 import numpy as np
 import traitlets
 
-from kpbook._checks import complain
+from kpbook._checks import check_choice, complain
 
 HERE = Path(__file__).parent
 _IMPORT_PART = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.mjs";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*(?:.|\n)*?\*/[ \t]*)\n", re.MULTILINE)
+_REMARK = re.compile(r"(?<=[;{},)\]]) // .*$", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
 
@@ -32,12 +33,18 @@ class LiveFigure(anywidget.AnyWidget):
 
     Attributes:
         prompt: The sentence above the figure: what to try and what to notice.
+
+    Raises:
+        ValueError: If an option is misspelt, or its value is not one that it takes.
     """
 
     prompt = traitlets.Unicode().tag(sync=True)
     still_id = traitlets.Unicode().tag(sync=True)  # the picture that the live figure removes
 
     def __init__(self, **traits: Any) -> None:
+        inherited = set(LiveFigure.class_trait_names())
+        for name in set(traits) - inherited:
+            check_choice(name, sorted(set(self.trait_names()) - inherited), name="option")
         super().__init__(**traits)
         self.still_id = self.model_id
 
@@ -115,13 +122,13 @@ def join_modules(*parts: str) -> str:
 def front_end(figure: str) -> str:
     """Return the joined module of one figure, by the name of its ``.mjs`` file.
 
-    Every figure's text is stored in its page: comments on lines of their own, and indents, stay
-    out. So no template literal may hold a line that begins with ``//`` or ``/**``.
+    Every figure's text is stored in its page: comments and indents stay out. So no template
+    literal may hold a line that begins with ``//`` or ``/**``, or has ``; // ``.
     """
     text = (HERE / figure).read_text(encoding="utf-8")
     neighbours = list(dict.fromkeys(_IMPORT_PART.findall(text)))
     parts = [(HERE / f"{name}.mjs").read_text(encoding="utf-8") for name in neighbours]
-    return _INDENT.sub("", _COMMENT.sub("", join_modules(*parts, text)))
+    return _INDENT.sub("", _REMARK.sub("", _COMMENT.sub("", join_modules(*parts, text))))
 
 
 def png(image: np.ndarray) -> bytes:

@@ -181,7 +181,8 @@ export function settled(fn, pause) {
 
 /** "#name?key=value&..." from an object of strings and numbers. */
 export function encodeHash(name, fields) {
-  const pairs = Object.entries(fields).map(([key, value]) => `${key}=${value}`);
+  const safe = (value) => encodeURIComponent(value).replaceAll("%2C", ",");
+  const pairs = Object.entries(fields).map(([key, value]) => `${key}=${safe(value)}`);
   return `#${name}?${pairs.join("&")}`;
 }
 
@@ -316,8 +317,9 @@ export function draggable(element, { toPoint, getPoint, move, step, end }) {
   });
   element.addEventListener("pointermove", (event) => {
     if (!grip) return;
+    const started = performance.now();
     const [x, y] = toPoint(event.clientX, event.clientY);
-    move([x + grip[0], y + grip[1]]);
+    move([x + grip[0], y + grip[1]], started);
   });
   for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
     element.addEventListener(name, () => {

@@ -16,27 +16,36 @@ export function siteFile(path, doc = document) {
  */
 function inference() {
   let runtime = null;
+  let failures = 0;
   const sessions = new Map();
+  const start = async (address) => {
+    // What has failed once is remembered under its address, so another trial needs another one.
+    const ort = await import(failures ? `${address}?trial=${failures}` : address);
+    ort.env.wasm.numThreads = 1; // a plain host sends no headers for more
+    // The wasm alone: its JavaScript half is in the bundle.
+    ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
+    return ort;
+  };
   return {
     async load({ address, model, id }) {
-      runtime ??= import(address).then((ort) => {
-        ort.env.wasm.numThreads = 1; // a plain host sends no headers for more
-        // The wasm alone: its JavaScript half is in the bundle.
-        ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
-        return ort;
-      });
-      const ort = await runtime;
-      sessions.set(id, await ort.InferenceSession.create(model, { executionProviders: ["wasm"] }));
+      try {
+        const { InferenceSession, Tensor } = await (runtime ??= start(address));
+        const session = await InferenceSession.create(model, { executionProviders: ["wasm"] });
+        sessions.set(id, { session, Tensor });
+      } catch (error) {
+        runtime = null;
+        failures += 1;
+        throw error;
+      }
     },
     async run({ id, data, H, W }) {
-      const ort = await runtime;
-      const images = new ort.Tensor("float32", data, [1, 3, H, W]);
-      const found = await sessions.get(id).run({ images });
+      const { session, Tensor } = sessions.get(id);
+      const found = await session.run({ images: new Tensor("float32", data, [1, 3, H, W]) });
       const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
       return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
     },
     async close({ id }) {
-      await sessions.get(id)?.release();
+      await sessions.get(id)?.session.release();
       sessions.delete(id);
     },
   };

@@ -15,6 +15,7 @@ import { PUSH_LIGHT, drawBoxes, pointOnPlane, projectPoint } from "./push_scene.
 const REACH = 0.2; // metres from the table's middle; the task itself stays within 0.15
 const CUBE = 0.02; // half an edge
 const PATIENCE = 16; // ms: marks that come within a frame are drawn together with the scene
+const OTHER = 1e-3; // image coordinates: rounding differs by less, another network by more
 const STEP = 0.005; // metres for an arrow key; ten times that with shift
 
 /** Plain, safe state from whatever the traits or a link hold. */
@@ -84,7 +85,7 @@ export function truthOf(state, poses, camera) {
 export function saidOf(network, keypoints, H, W) {
   const said = {};
   for (const { object, keypoint, A, b } of network.assigned) {
-    if (keypoint < 0) continue;
+    if (!(keypoint >= 0 && 2 * keypoint < keypoints.length)) continue;
     const [x, y] = [keypoints[2 * keypoint], keypoints[2 * keypoint + 1]];
     said[object] = toPixels([A[0][0] * x + A[0][1] * y + b[0], A[1][0] * x + A[1][1] * y + b[1]], H, W);
   }
@@ -98,12 +99,29 @@ function sceneKey({ cube, target, yaw, pose, light, distractor, occluder }) {
 
 /** The result in words, for the line that is read aloud. */
 export function describePush(network, said, truth) {
+  if (network.stranger) return `${network.name}: which of its keypoints belong to the objects is not known.`;
   const parts = network.assigned.map(({ object, keypoint }) => {
     if (!said[object]) return `${object}: no keypoint`;
     const off = Math.hypot(said[object][0] - truth[object][0], said[object][1] - truth[object][1]);
     return `${object}: keypoint ${keypoint} is ${formatNumber(off, 1)} pixels off`;
   });
   return `${network.name}. ${parts.join("; ")}.`;
+}
+
+/** Largest difference of two answers; infinite where they are not of one length. */
+function farthest(ours, theirs) {
+  if (ours.length !== theirs.length) return Infinity;
+  return ours.reduce((most, value, k) => Math.max(most, Math.abs(value - theirs[k])), 0);
+}
+
+/** How alike the answers are; `built` is what the book's build measured in onnxruntime, if known. */
+export function describeParity(name, off, built) {
+  const short = (value) => value.toExponential(0).replace("-", "\u2212");
+  const here = `this browser and torch differ by at most ${short(off)} on the first view`;
+  const there = built
+    ? `; onnxruntime and torch by ${short(built.keypoints)} on ${built.images} recorded pictures`
+    : "";
+  return `${name}: the keypoints of ${here}${there} (image coordinates).`;
 }
 
 /** {frames: Uint8ClampedArray, depth: Float32Array} of the poses; depths came in 0.1 mm. */
@@ -133,14 +151,12 @@ export function fromPushFields(fields) {
 
 // ---- drawing -----------------------------------------------------------------------------------
 
-/** What torch drew for the first view: {heatmaps, reconstruction} of one keypoint alone. */
+/** What torch drew for the first view: one keypoint's heat map, and the drawing if there is one. */
 export async function unpackDrawn(view, { map, again }) {
   const flat = Float32Array.from(await inflate(view), (v) => v / 255);
   const n = map[0] * map[1];
-  return {
-    heatmaps: { data: flat.slice(0, n), dims: [1, ...map] },
-    reconstruction: { data: flat.slice(n), dims: [3, ...again] },
-  };
+  const heatmaps = { data: flat.slice(0, n), dims: [1, ...map] };
+  return again ? { heatmaps, reconstruction: { data: flat.slice(n), dims: [3, ...again] } } : { heatmaps };
 }
 
 /** A reconstruction, float32 3 x h x w, as pixels. */
@@ -169,6 +185,7 @@ class FindCubeView extends LiveFigure {
   constructor(model, host, poses, drawn) {
     super(model, host, {
       name: "find-the-cube", title: "Live figure: find the cube", traits: PUSH_TRAITS, style: FIND_STYLE,
+      also: ["engine", "address"],
     });
     this.scene = model.get("scene");
     this.networks = model.get("networks");
@@ -186,6 +203,13 @@ class FindCubeView extends LiveFigure {
       (found, asked) => this.answer(found, asked),
       (error) => this.sorry(error),
     );
+    this.where = this.answersFrom();
+  }
+
+  start() {
+    super.start();
+    // A page loads nothing before the first touch; a kernel is there anyway.
+    if (this.inKernel() && this.result.of !== sceneKey(this.state())) this.changed();
   }
 
   limits() {
@@ -207,11 +231,12 @@ class FindCubeView extends LiveFigure {
 
   /** What torch found for the first view of each network: shown before anything is loaded. */
   first() {
-    const { name, first } = this.network();
+    const { name, first, stranger } = this.network();
     const keypoints = { data: Float32Array.from(first.flat()), dims: [first.length, 2] };
     const { network, keypoint } = this.scene.drawn;
     const of = sceneKey(cleanPush({}, this.limits())); // the scene that this answers
-    return { keypoints, of, ...(name === network ? { ...this.drawnByTorch, only: keypoint } : {}) };
+    const drawn = name === network && !stranger ? { ...this.drawnByTorch, only: keypoint } : {};
+    return { keypoints, of, ...drawn };
   }
 
   /** The heat map of one keypoint, {map, h, w}, or null where only another one's is known. */
@@ -230,45 +255,79 @@ class FindCubeView extends LiveFigure {
 
   // Asking the network.
 
+  /** Does the kernel answer, and not the page? */
+  inKernel() {
+    const { engine, address } = this.answersFrom();
+    return engine === "kernel" || (engine === "auto" && !this.static && !address);
+  }
+
+  answersFrom() {
+    return { engine: this.model.get("engine"), address: this.model.get("address") };
+  }
+
   engine(name) {
     if (this.gone) throw new Error("the figure is gone");
     if (!this.engines.has(name)) {
-      const where = this.model.get("engine");
-      const network = this.networks.find((one) => one.name === name);
-      const kernel = where === "kernel" || (where === "auto" && !this.static);
-      const base = this.model.get("address");
-      const at = (path) => (base ? new URL(path, base).href : siteFile(path));
-      const ready = kernel
-        ? Promise.resolve(kernelEngine(this.model, name))
-        : this.browser(at("onnxruntime/ort.wasm.bundle.min.mjs"), at(`live/${network.file}`), network);
+      const ready = this.inKernel() ? this.kernel(name) : this.browser(name);
       ready.catch(() => this.failed.add(name)); // a reset tries again
       this.engines.set(name, ready);
     }
     return this.engines.get(name);
   }
 
+  async kernel(name) {
+    if (this.static) throw new Error("this page has no kernel", { cause: "option" });
+    return kernelEngine(this.model, name);
+  }
+
   /** The page's engine; and say how far its answer for the first view is from torch's. */
-  async browser(runtime, file, network) {
+  async browser(name) {
+    const { address } = this.where;
+    if (!this.static && !address) {
+      throw new Error("outside the book the option address says where its files are", { cause: "option" });
+    }
+    const at = (path) => (address ? new URL(path, address).href : siteFile(path));
+    const network = this.networks.find((one) => one.name === name);
+    const file = at(`live/${encodeURIComponent(network.file)}`);
     const { H, W } = this.poses;
-    const first = cleanPush({ network: network.name }, this.limits());
+    const first = cleanPush({ network: name }, this.limits());
     const { rgb } = drawState(first, this.poses, this.scene.camera, this.scene.colours);
     const example = { data: toPlanes(rgb, H, W), H, W };
-    const engine = await browserEngine(runtime, file, example);
-    this.places[network.name] = engine.place;
+    const engine = await browserEngine(at("onnxruntime/ort.wasm.bundle.min.mjs"), file, example);
+    this.places[name] = engine.place;
     const { keypoints } = await engine.run(example);
-    const torch = network.first.flat();
-    const off = Math.max(...torch.map((value, k) => Math.abs(value - keypoints.data[k])));
-    this.parities[network.name] = off;
-    setText(
-      this.parity,
-      `${network.name} in this browser and in torch, for the first view: keypoints differ by at most ` +
-      `${off.toExponential(0).replace("-", "\u2212")} of image coordinates.`,
-    );
+    const off = farthest(network.first.flat(), keypoints.data);
+    this.parities[name] = off;
+    if (off > OTHER) {
+      this.disown(network, keypoints);
+    } else {
+      import(at("live/parity.mjs"))
+        .catch(() => ({ default: {} }))
+        .then((built) => setText(this.parity, describeParity(name, off, built.default[name])));
+    }
     return engine;
   }
 
+  /** The file is not the network that the page was made with: it answers, its keypoints unnamed. */
+  disown(network, { data, dims }) {
+    const first = Array.from({ length: dims[0] }, (_, n) => [data[2 * n], data[2 * n + 1]]);
+    const other = { ...network, first, assigned: [], stranger: true };
+    this.networks = this.networks.map((one) => (one === network ? other : one));
+    setText(
+      this.parity,
+      `${network.file} holds another network than this page was made with. Its keypoints are shown; ` +
+        "which of them belong to the objects is not known.",
+    );
+  }
+
   changed() {
-    const started = performance.now();
+    const started = this.begun ?? performance.now();
+    this.begun = null;
+    const where = this.answersFrom();
+    if (where.engine !== this.where.engine || where.address !== this.where.address) {
+      this.where = where;
+      this.forget([...this.engines.keys()]);
+    }
     clearTimeout(this.late);
     this.late = setTimeout(() => this.schedule(), PATIENCE); // a slow network: the scene moves first
     const { network } = this.state();
@@ -298,12 +357,12 @@ class FindCubeView extends LiveFigure {
     const { network } = this.state();
     if (this.host.dataset.engine !== "failed") console.warn("find the cube: no answer", error);
     const what = this.host.dataset.engine === "ready" ? "answer any more" : "start";
-    const inKernel = this.model.get("engine") === "kernel" || !this.static;
+    const known = this.inKernel() || error.cause === "option";
     this.host.dataset.engine = "failed";
     this.failed.add(network);
     setText(
       this.note,
-      (inKernel ? `The network did not answer: ${error.message}. ` : `The network could not ${what} in this browser. `) +
+      (known ? `The network did not answer: ${error.message}. ` : `The network could not ${what} in this browser. `) +
         "The marks stay where they were; the scene can still be moved. Reset tries again.",
     );
     this.schedule();
@@ -311,12 +370,16 @@ class FindCubeView extends LiveFigure {
 
   /** Start anew what has failed. */
   reset() {
-    for (const name of this.failed) {
+    this.forget(this.failed);
+    super.reset();
+  }
+
+  forget(names) {
+    for (const name of names) {
       this.engines.get(name)?.then((engine) => engine.close()).catch(() => {});
       this.engines.delete(name);
+      this.failed.delete(name);
     }
-    this.failed.clear();
-    super.reset();
   }
 
   // Drawing.
@@ -389,8 +452,9 @@ class FindCubeView extends LiveFigure {
     const drawn = again ? asPixels(again) : { rgb: nothing, h: 1, w: 1 };
     paintPixels(this.again, drawn.rgb, drawn.h, drawn.w, small);
     const waits = "the network has not answered yet";
+    const none = this.result.heatmaps ? "this network draws none" : waits;
     setText(this.heatCaption, `Heat map of keypoint ${chosen}${heat ? "" : `: ${waits}`}`);
-    setText(this.againCaption, again ? "The scene, drawn again from the points" : `Reconstruction: ${waits}`);
+    setText(this.againCaption, again ? "The scene, drawn again from the points" : `Reconstruction: ${none}`);
   }
 
   describe(state) {
@@ -442,9 +506,11 @@ class FindCubeView extends LiveFigure {
     return this.handle(object, `${object}: drag, or arrow keys`, [-1000 * REACH, 1000 * REACH], {
       toPoint: toCamera,
       getPoint: () => projectPoint(camera, [...this.state()[object], height]).pixel,
-      move: (pixel) => {
+      move: (pixel, started) => {
         const point = pointOnPlane(camera, pixel, height);
-        if (point) put(point);
+        if (!point) return;
+        this.begun = started;
+        put(point);
       },
       step: (dx, dy, large) => {
         // An arrow moves the object that way on the screen, along the table.
@@ -493,6 +559,8 @@ class FindCubeView extends LiveFigure {
     return {
       state: () => this.state(),
       points: () => [...this.result.keypoints.data],
+      found: () => Object.fromEntries(["keypoints", "heatmaps", "reconstruction"]
+        .flatMap((name) => (this.result[name] ? [[name, [...this.result[name].data]]] : []))),
       said: () => saidOf(this.network(), this.result.keypoints.data, this.poses.H, this.poses.W),
       truth: () => truthOf(this.state(), this.poses, this.scene.camera),
       pixels: () => [...this.drawn().rgb],

@@ -54,7 +54,8 @@ class FindTheCube(LiveFigure):
         occluder: A grey wall before the table.
         network: Name of the network that looks.
         keypoint: Whose heat map is shown; -1 for the cube's.
-        engine: Who runs the network: ``"auto"``, ``"browser"`` or ``"kernel"``.
+        engine: Who runs the network: ``"kernel"``, ``"browser"``, or ``"auto"``: the kernel where
+            there is one and no ``address`` is given.
         address: Where the browser finds the book's files, if not beside the page: the whole address
             of the book's ``_static``, with a slash at its end. There a network is
             ``live/<name>.onnx``, as :func:`kpbook.export.to_onnx` writes it.
@@ -98,13 +99,14 @@ class FindTheCube(LiveFigure):
         about = next(one for one in self.networks if one["name"] == self.network)
         found = _look(self._extractors[self.network], to_float(poses.example[None]))
         keypoint = max(0, about["assigned"][0]["keypoint"])
-        self.drawn = _drawn(found["heatmaps"][keypoint], found["reconstruction"])
+        again = found.get("reconstruction")
+        self.drawn = _drawn(found["heatmaps"][keypoint], again)
         self.scene = self.scene | {
             "drawn": {
                 "network": self.network,
                 "keypoint": keypoint,
                 "map": list(found["heatmaps"].shape[1:]),
-                "again": list(found["reconstruction"].shape[1:]),
+                "again": None if again is None else list(again.shape[1:]),
             }
         }
         self.on_msg(self._answer)
@@ -152,7 +154,10 @@ class FindTheCube(LiveFigure):
 
     @traitlets.validate("keypoint")
     def _check_keypoint(self, proposal: Any) -> int:
-        return check_integer(proposal["value"], name="keypoint", minimum=-1)
+        keypoint = check_integer(proposal["value"], name="keypoint", minimum=-1)
+        most = max(len(one["first"]) for one in self.networks)
+        check_range(keypoint, -1, most - 1, name="keypoint", hint="-1 is the cube's.")
+        return keypoint
 
     @traitlets.validate("address")
     def _check_address(self, proposal: Any) -> str:
@@ -214,11 +219,13 @@ def _packed(poses: Poses) -> bytes:
     return zlib.compress(poses.frames.tobytes() + tenths.round().astype("<u2").tobytes(), 9)
 
 
-def _drawn(heatmap: np.ndarray, reconstruction: np.ndarray) -> bytes:
-    """A heat map, its brightest cell 255, then a reconstruction ``(3, h, w)``, compressed."""
+def _drawn(heatmap: np.ndarray, reconstruction: np.ndarray | None) -> bytes:
+    """A heat map, its brightest cell 255, then any reconstruction ``(3, h, w)``, compressed."""
     heat = np.round(255 * heatmap / max(float(heatmap.max()), 1e-12)).astype(np.uint8)
-    again = np.round(255 * reconstruction.clip(0, 1)).astype(np.uint8)
-    return zlib.compress(heat.tobytes() + again.tobytes(), 9)
+    parts = [heat.tobytes()]
+    if reconstruction is not None:
+        parts.append(np.round(255 * reconstruction.clip(0, 1)).astype(np.uint8).tobytes())
+    return zlib.compress(b"".join(parts), 9)
 
 
 def _described(
@@ -250,9 +257,10 @@ def _described(
 def _look(extractor: Any, images: torch.Tensor) -> dict[str, np.ndarray]:
     device = next((w.device for w in extractor.parameters()), images.device)
     images = images.to(device)
-    found = {
-        "keypoints": extractor(images),
-        "heatmaps": extractor.heatmaps(images),
-        "reconstruction": extractor.reconstruct(images),
-    }
+    trains = extractor.training  # a notebook may go on with that
+    extractor.eval()
+    found = {"keypoints": extractor(images), "heatmaps": extractor.heatmaps(images)}
+    if hasattr(extractor, "reconstruct"):
+        found["reconstruction"] = extractor.reconstruct(images)
+    extractor.train(trains)
     return {name: part[0].float().cpu().numpy() for name, part in found.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from kpbook.episodes import Episodes, record
 from kpbook.world.push import PushWorld
 
-EPISODES, STEPS, SEED = 300, 20, 0
+EPISODES, STEPS, SEED = 300, 20, 1
 POLICIES = ("random_walk", "random_walk", "push")
 
 

@@ -76,6 +76,9 @@ test("numberIn clamps numbers and replaces what is none", () => {
 test("a hash is read back only by the figure that it names", () => {
   const hash = core.encodeHash("fig", { a: "1,2", b: 3 });
   assert.deepEqual(core.decodeHash("fig", hash), { a: "1,2", b: "3" });
+  assert.equal(hash, "#fig?a=1,2&b=3");
+  const odd = core.encodeHash("fig", { a: "x+y & z=#1?%" });
+  assert.deepEqual(core.decodeHash("fig", odd), { a: "x+y & z=#1?%" });
   assert.equal(core.decodeHash("fig-2", hash), null);
   assert.equal(core.decodeHash("fig", "#fig-2?a=1"), null);
   assert.equal(core.decodeHash("fig", "#a-heading"), null);

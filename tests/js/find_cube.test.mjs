@@ -58,6 +58,15 @@ test("the metric's map is applied to the object's own keypoint", () => {
   assert.ok(Math.abs(said.cube[1] - ((-0.2 + 1) / 2) * 4) < 1e-12);
   const words = figure.describePush(network, said, { cube: [said.cube[0] + 3, said.cube[1] + 4] });
   assert.match(words, /cube: keypoint 1 is 5\.0 pixels off; target: no keypoint/);
+  assert.deepEqual(figure.saidOf(network, [9, 9], 5, 9), {}); // an answer without keypoint 1
+  assert.match(figure.describePush({ ...network, stranger: true }, {}, {}), /^n: .* is not known/);
+});
+
+test("how alike the answers are is said with what the build measured, if it did", () => {
+  const alone = figure.describeParity("n", 2e-6, undefined);
+  assert.match(alone, /^n: .* by at most 2e\u22126 on the first view \(image coordinates\)/);
+  const both = figure.describeParity("n", 2e-6, { keypoints: 3e-7, images: 12 });
+  assert.match(both, /onnxruntime and torch by 3e\u22127 on 12 recorded pictures/);
 });
 
 test("the border pixels' centres are at -1 and 1", () => {
@@ -82,6 +91,8 @@ test("heat map and drawing of the first view unpack to shares of one", async () 
   assert.deepEqual([...heatmaps.data].map((v) => Math.round(10 * v)), [0, 10, 2, 4]);
   assert.deepEqual(heatmaps.dims, [1, 2, 2]);
   assert.deepEqual([...reconstruction.data], [0, 1, 0]);
+  const blind = await figure.unpackDrawn(bytes, { map: [2, 2], again: null });
+  assert.equal(blind.reconstruction, undefined);
 });
 
 test("planes are channels first, from 0 to 1", () => {
