@@ -22,6 +22,7 @@ from kpbook import runs, zoo
 from kpbook.episodes import Episodes
 from kpbook.extractors import autoencoder
 from kpbook.images import resize, to_float
+from kpbook.sweep import __main__ as sweep_main
 from kpbook.sweep import metrics, plan, tables, transfer, work
 from kpbook.sweep.__main__ import main
 
@@ -184,7 +185,6 @@ ROWS = [
 def finish(job, out, **changes):
     config = {"settings": dict(job.settings), "digest": job.digest} | changes
     runs.RunRecord(job.name, job.command, ROWS, 1.5, config, job.seed).save(out)
-    (out / f"{job.name}.encoder.safetensors").touch()
 
 
 def test_a_dry_run_lists_what_has_finished(config, tmp_path, capsys):
@@ -195,12 +195,77 @@ def test_a_dry_run_lists_what_has_finished(config, tmp_path, capsys):
     assert words == ["a-s0", "to", "do", "a-s1", "finished", "b-s5", "to", "do"]
 
 
-def test_a_record_without_weights_has_not_finished(config, tmp_path):
+def test_a_record_alone_says_that_a_job_has_finished(config, tmp_path):
+    """Git leaves the weights of some sweeps out. Catches: a clone that trains all of them anew."""
+    (job, *_) = plan.read(config())
+    assert job.finished(tmp_path) is None
+    (tmp_path / "a-s0.encoder.safetensors").touch()  # it ended between weights and record
+    assert job.finished(tmp_path) is None
+    (tmp_path / "a-s0.encoder.safetensors").unlink()
+    finish(job, tmp_path)
+    assert job.finished(tmp_path).name == "a-s0"
+
+
+def test_a_clone_without_weights_refuses_other_settings_too(config, tmp_path):
+    finish(plan.read(config())[0], tmp_path)
+    with pytest.raises(ValueError, match="a-s0: got a finished run with another steps"):
+        plan.read(config(("steps: 4", "steps: 6")))[0].check_same(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_forced_anew_has_not_finished_before_its_new_record(
+    config, tmp_path, monkeypatch
+):
+    """Catches: new weights beside the record of the old ones, after a crash between the two."""
     (job, *_) = plan.read(config())
     finish(job, tmp_path)
-    assert job.finished(tmp_path)
-    (tmp_path / "a-s0.encoder.safetensors").unlink()
+
+    def crash(extractor, path, record, *, encoder_only=False):
+        assert job.finished(tmp_path) is None
+        raise MemoryError
+
+    monkeypatch.setattr(work.zoo, "save", crash)
+    with pytest.raises(MemoryError):
+        work.train(job, tmp_path)
     assert job.finished(tmp_path) is None
+    assert list(job.work(tmp_path).glob("*.safetensors"))  # the same command goes on from there
+
+
+@pytest.mark.parametrize("missing", [(), ("runs.csv",), ("runs.csv", "curves.csv")])
+def test_tables_are_written_when_nothing_is_left_to_do(config, tmp_path, capsys, missing):
+    """Catches: records brought together from two machines, with the tables of one or of none."""
+    path, out = config(), tmp_path / "out"
+    for job in plan.read(path):
+        finish(job, out)
+    for name in {"runs.csv", "curves.csv"} - set(missing):
+        (out / name).write_text("of one machine\n")
+    assert main([str(path), "--out", str(out), "--only", "a"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("2 jobs, 0 to do")
+    assert f"Tables: {out / 'runs.csv'}, {out / 'curves.csv'}" in said
+    assert [row["run"] for row in table(out / "runs.csv")] == ["a", "a", "b"]
+    assert len(table(out / "curves.csv")) == 6
+
+
+def test_no_table_is_promised_where_no_job_has_finished(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweep_main, "_run_all", lambda jobs, todo, *_: {"a-s0": "out of memory"})
+    assert main([str(config()), "--out", str(tmp_path / "out")]) == 1
+    assert "No job has finished, so there are no tables." in capsys.readouterr().out
+    assert not list((tmp_path / "out").glob("*.csv"))
+
+
+@pytest.mark.parametrize("name", ["ablation", "autoencoders", "recipe", "scenes"])
+def test_the_books_tables_are_those_of_its_records(name, tmp_path):
+    """Catches: records without their rows, and a default that makes recorded runs other runs."""
+    home = conftest.ROOT / "book" / "results"
+    jobs = plan.read(home / f"{name}.yml")
+    records = [path.stem for path in (home / name).glob("*-s*.json")]
+    assert sorted(job.name for job in jobs if job.finished(home / name)) == sorted(records)
+    for path in (home / name).glob("*-s*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())  # as a clone has them, no weights
+    tables.write(jobs, tmp_path)
+    for file in ("runs.csv", "curves.csv"):
+        assert (tmp_path / file).read_text() == (home / name / file).read_text(), file
 
 
 def test_finished_runs_of_other_settings_are_refused_unless_forced(config, tmp_path, capsys):
@@ -585,6 +650,52 @@ def test_metrics_are_renewed_with_the_weights_and_the_protocol(config, tmp_path,
     assert renewed() == names
 
 
+def test_metrics_keep_the_rows_of_runs_whose_weights_are_not_there(
+    config, tmp_path, capsys, monkeypatch
+):
+    """A clone of a sweep whose weights git leaves out. Catches: rows that are dropped."""
+    path, out = config(), tmp_path / "c"
+    jobs = plan.read(path)
+    for job in jobs:
+        finish(job, out)
+    encoders = [out / f"{job.name}.encoder.safetensors" for job in jobs]
+    encoders[0].write_bytes(b"of a-s0")
+    asked = []
+
+    def rows(job, out, device):
+        asked.append(job.name)
+        run, seed, settings = metrics._key(job, out)
+        return [{"run": run, "seed": seed, "settings": settings, "object": "cube"}]
+
+    monkeypatch.setattr(metrics, "_rows", rows)
+    assert metrics.main([str(path)]) == 2  # neither weights nor rows
+    said = capsys.readouterr().err
+    again = r"python -m kpbook\.sweep c\.yml --only a-s1 --force` trains them again"
+    assert re.search(rf"a-s1\.encoder\.safetensors: got no such file, .*{again}", said), said
+    assert "2 of 3" in said
+    assert not asked
+    assert not (out / "metrics.csv").exists()
+
+    for i, encoder in enumerate(encoders[1:]):
+        encoder.write_bytes(bytes([i]))
+    assert metrics.main([str(path)]) == 0
+    before = (out / "metrics.csv").read_bytes()
+    for encoder in encoders[1:]:
+        encoder.unlink()
+    encoders[0].write_bytes(b"trained anew")
+    asked.clear()
+    assert metrics.main([str(path)]) == 0
+    assert asked == ["a-s0"]
+    kept = (out / "metrics.csv").read_bytes()
+    assert kept.splitlines()[2:] == before.splitlines()[2:]  # head, a-s0, the two others
+    assert len(kept.splitlines()) == 4
+
+    monkeypatch.setattr(metrics, "RADIUS", 0.1)  # rows by another protocol are not these rows
+    assert metrics.main([str(path)]) == 2
+    assert "a-s1.encoder.safetensors: got no such file" in capsys.readouterr().err
+    assert (out / "metrics.csv").read_bytes() == kept
+
+
 def test_metrics_say_what_is_wrong(config, tmp_path, capsys):
     path = config()
     assert metrics.main([str(path)]) == 2
@@ -612,6 +723,17 @@ def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, cap
             assert row[key] == pytest.approx(before[key], rel=1e-4, nan_ok=True)
         assert row["keypoint/cube"] == before["keypoint/cube"]
         assert "reconstruction_error" not in row
+
+
+def test_transfer_says_which_weights_are_missing_and_how_to_make_them(config, tmp_path, capsys):
+    trained = config()
+    for job in plan.read(trained):
+        finish(job, tmp_path / "c")
+    assert transfer.main([str(trained), str(trained), "a"]) == 2
+    said = capsys.readouterr().err
+    again = r"python -m kpbook\.sweep c\.yml --only a-s0 --force` trains them again"
+    assert re.search(rf"a-s0\.encoder\.safetensors: got no such file, .*{again}", said), said
+    assert "3 of 3" in said
 
 
 def test_transfer_says_what_is_wrong(config, tmp_path, capsys):

@@ -287,7 +287,10 @@ def test_what_must_not_ship_leaves_the_folder_as_it_was(home, tmp_path, monkeypa
         "large": (ValueError, r"\d+ bytes, expected at most 1000\. Fewer channels"),
         "damaged": (ValueError, "checksum"),
         "other record": (ValueError, "weights of the run 'x', expected those of its record"),
-        "no weights": (FileNotFoundError, "without a suffix"),
+        "no weights": (
+            FileNotFoundError,
+            r"basic-s1\.safetensors: got no such file.*`python -m kpbook\.sweep c\.yml --force`",
+        ),
         "no record": (FileNotFoundError, "a run record"),
     }[fault]
     if fault == "large":

@@ -2,8 +2,8 @@
 
 Every (run, seed) is a job: one process with one torch thread, so that a crash, a kill or a lack of
 memory ends that job alone. joblib deals the jobs out, over the cores of this machine or, with
-``--backend ray``, over a cluster whose nodes see the same folder. A finished job is never run
-again; one that was interrupted goes on from its last checkpoint.
+``--backend ray``, over a cluster whose nodes see the same folder. A finished job, one with a run
+record, is never run again; one that was interrupted goes on from its last checkpoint.
 
 The file::
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoints.", file=sys.stderr)
         return 130
-    return _report(crashed, out)
+    return _report(crashed, jobs, out)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,12 +180,15 @@ class Reporter:
         tables.write(self._jobs, self._out)
 
 
-def _report(crashed: dict[str, str], out: Path) -> int:
+def _report(crashed: dict[str, str], jobs: list[plan.Job], out: Path) -> int:
+    # Also when nothing was left to do: records may have come from another machine.
+    written = tables.write(jobs, out)
     for name, words in crashed.items():
         print(f"\n{name} crashed: {words}", file=sys.stderr)
     if crashed:
         print(f"\n{len(crashed)} job(s) crashed; the same command tries again.", file=sys.stderr)
-    print(f"Tables: {out / 'runs.csv'}, {out / 'curves.csv'}")
+    paths = f"Tables: {out / 'runs.csv'}, {out / 'curves.csv'}"
+    print(paths if written else "No job has finished, so there are no tables.")
     return 1 if crashed else 0
 
 

@@ -4,7 +4,7 @@
 left, runs them on its validation episodes and writes ``book/results/recipe/metrics.csv``, one row
 per run, seed and object, and ``metrics.json``, the record of how. A row is kept as long as the
 run's settings, its weights and the judge's protocol are what they were, so it may be called again
-whenever runs have been added.
+whenever runs have been added. Weights that git leaves out need not be there for a row to stay.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
         The record of this call: how many runs were judged, how many rows were kept.
 
     Raises:
-        FileNotFoundError: If the file is missing, or no job has finished.
+        FileNotFoundError: If the file is missing, no job has finished, or the weights of one that
+            has to be judged are not there; no table is changed then.
     """
     began = time.perf_counter()
     out = out or config.parent / config.stem
@@ -50,10 +51,10 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
         raise FileNotFoundError(complain(str(out), "no finished run", "at least one", hint))
     path = out / "metrics.csv"
     before = runs.read_csv(path) if path.is_file() else []
-    known = {(row["run"], row["seed"], row["settings"]) for row in before}
-    keys = {_key(job, out): job for job in finished}
-    new = [job for key, job in keys.items() if key not in known]
-    rows = [row for row in before if (row["run"], row["seed"], row["settings"]) in keys]
+    kept = {job.name: _kept(job, out, before) for job in finished}
+    rows = [row for job in finished for row in kept[job.name]]
+    new = [job for job in finished if not kept[job.name]]
+    plan.check_encoders(new, out)
     for job in new:
         rows += _rows(job, out, device)
     order = {(job.run, job.seed): i for i, job in enumerate(finished)}
@@ -72,6 +73,21 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     return record
 
 
+def _kept(job: Job, out: Path, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a job that still hold; none if it has to be judged.
+
+    Weights that are not there cannot have changed; whether the judge has, the last record says.
+    """
+    rows = [row for row in before if (row["run"], row["seed"]) == (job.run, job.seed)]
+    if job.encoder(out).is_file():
+        key = _key(job, out)
+        return [row for row in rows if (row["run"], row["seed"], row["settings"]) == key]
+    record = out / "metrics.json"
+    last = runs.load(record).config if record.is_file() else {}
+    options = json.loads(json.dumps(_options()))  # as it reads back
+    return rows if {key: last.get(key) for key in options} == options else []
+
+
 def _options() -> dict[str, Any]:
     """What shapes a verdict beside weights and episodes."""
     return {
@@ -85,18 +101,14 @@ def _options() -> dict[str, Any]:
 
 def _key(job: Job, out: Path) -> tuple[str, int, str]:
     """Run, seed, and a digest of all that shapes its rows."""
-    weights = hashlib.sha256(_weights(job, out).read_bytes()).hexdigest()
+    weights = hashlib.sha256(job.encoder(out).read_bytes()).hexdigest()
     text = json.dumps([job.digest, weights, _options()])
     # A digest alone may read back from the table as a number.
     return job.run, job.seed, f"sha256-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _weights(job: Job, out: Path) -> Path:
-    return out / f"{job.name}.encoder.safetensors"
-
-
 def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
-    extractor = zoo.load_file(_weights(job, out), device)
+    extractor = zoo.load_file(job.encoder(out), device)
     cache = out / ".work"
     cache.mkdir(parents=True, exist_ok=True)
     split = job.settings["split"]

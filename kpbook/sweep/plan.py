@@ -7,7 +7,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,17 @@ class Job:
     def finished(self, out: Path) -> runs.RunRecord | None:
         """Return its run record, or ``None`` if it has not finished with these settings.
 
+        The record says it alone: it is written last, and git may leave the weights out.
+
         Raises:
             ValueError: If the record is damaged.
         """
         record = self._record(out)
         return record if record and record.config.get("digest") == self.digest else None
+
+    def encoder(self, out: Path) -> Path:
+        """File of its weights without what only draws; :func:`check_encoders` looks for it."""
+        return out / f"{self.name}.encoder.safetensors"
 
     def check_same(self, out: Path) -> None:
         """Raise ``ValueError`` if a run of this name has finished with other settings."""
@@ -83,8 +89,20 @@ class Job:
 
     def _record(self, out: Path) -> runs.RunRecord | None:
         path = out / f"{self.name}.json"
-        whole = path.is_file() and path.with_suffix(".encoder.safetensors").is_file()
-        return runs.load(path) if whole else None
+        return runs.load(path) if path.is_file() else None
+
+
+def check_encoders(jobs: Sequence[Job], out: Path) -> None:
+    """Raise ``FileNotFoundError`` unless the weights of all these finished jobs are there."""
+    missing = [job for job in jobs if not job.encoder(out).is_file()]
+    if missing:
+        first = missing[0]
+        hint = (
+            f"Git may hold the record alone; `{first.command} --force` trains them again. "
+            f"Missing: {len(missing)} of {len(jobs)}."
+        )
+        expected = "the weights of a recorded run"
+        raise FileNotFoundError(complain(str(first.encoder(out)), "no such file", expected, hint))
 
 
 def read(path: str | Path) -> list[Job]:

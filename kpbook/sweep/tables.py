@@ -15,8 +15,14 @@ from kpbook.sweep.plan import Job
 _PER_OBJECT = ("error", "r2", "keypoint")
 
 
-def write(jobs: Sequence[Job], out: Path) -> None:
-    """Write ``runs.csv`` and ``curves.csv`` of all jobs that have finished, each in one step."""
+def write(jobs: Sequence[Job], out: Path) -> bool:
+    """Write ``runs.csv`` and ``curves.csv`` of all jobs that have finished, each in one step.
+
+    They are made of the run records alone. Without any, nothing is written.
+
+    Returns:
+        Whether there was a finished job.
+    """
     final: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     for job in jobs:
@@ -26,8 +32,10 @@ def write(jobs: Sequence[Job], out: Path) -> None:
         head = {"run": job.run, "seed": job.seed}
         final += [{**head, **row} for row in final_rows(record)]
         curves += [{**head, **row} for row in record.results]
-    save_csv(final, out / "runs.csv")
-    save_csv(curves, out / "curves.csv")
+    if final:
+        save_csv(final, out / "runs.csv")
+        save_csv(curves, out / "curves.csv")
+    return bool(final)
 
 
 def final_rows(record: runs.RunRecord) -> list[dict[str, Any]]:

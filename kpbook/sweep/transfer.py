@@ -40,7 +40,8 @@ def transfer(
         :func:`kpbook.sweep.work.evaluate` says.
 
     Raises:
-        FileNotFoundError: If a file is missing, or no job has finished.
+        FileNotFoundError: If a file is missing, weights of a finished job among them, or no job
+            has finished.
         ValueError: If there is no such run, or its frames have another size than the weights'.
     """
     began = time.perf_counter()
@@ -61,6 +62,7 @@ def transfer(
     if not finished:
         hint = f"python -m kpbook.sweep {trained} trains them."
         raise FileNotFoundError(complain(str(weights), "no finished run", "at least one", hint))
+    plan.check_encoders(finished, weights)
     cache = out / scenes.stem / ".work"
     cache.mkdir(parents=True, exist_ok=True)
     episodes = plan.episodes_of(settings, cache, workers=1)
@@ -68,7 +70,7 @@ def transfer(
     _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
     rows: list[dict[str, Any]] = []
     for job in finished:
-        extractor = zoo.load_file(weights / f"{job.name}.encoder.safetensors", device)
+        extractor = zoo.load_file(job.encoder(weights), device)
         score = evaluate(extractor, validation, draws=False)
         rows.append({"run": job.run, "seed": job.seed, **score})
     return runs.RunRecord(

@@ -131,8 +131,10 @@ def train(job: Job, out: Path) -> None:
         results=[*rows, {**last, **evaluate(fit.extractor, validation)}],
         config={**fit.record.config, "settings": dict(settings), "digest": job.digest},
     )
+    # Before and after the weights: there is never one that belongs to others.
+    (out / f"{job.name}.json").unlink(missing_ok=True)
     zoo.save(fit.extractor, out / f"{job.name}.safetensors", record)
-    zoo.save(fit.extractor, out / f"{job.name}.encoder.safetensors", record, encoder_only=True)
+    zoo.save(fit.extractor, job.encoder(out), record, encoder_only=True)
     record.save(out)  # last: it is what makes a job finished
     shutil.rmtree(work, ignore_errors=True)
 

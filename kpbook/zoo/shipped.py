@@ -71,7 +71,8 @@ def add(run: str | Path, name: str, description: str, *, replace: bool = False) 
     """
     source = Path(f"{run}.safetensors")
     record = runs.load(f"{run}.json")
-    data = read_bytes(source, "Give folder/run, without a suffix.")
+    again = f"Git leaves whole weights out; `{record.command} --force` trains this run again."
+    data = read_bytes(source, again)
     if len(data) > LARGEST:
         hint = "Fewer channels or keypoints make it smaller."
         raise ValueError(complain(str(source), f"{len(data)} bytes", f"at most {LARGEST}", hint))
