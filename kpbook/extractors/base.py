@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kpbook._checks import complain
+from kpbook.episodes import Episodes
 from kpbook.grid import as_size, to_pixels
 from kpbook.heatmaps import expectation, spread
 from kpbook.images import check_images
@@ -28,7 +29,11 @@ _SMALLEST_PX = 16
 
 
 class Extractor(Protocol):
-    """What an extractor offers. Ones that learn add ``reconstruct``, ``batch`` and ``loss``."""
+    """What an extractor offers. Ones that learn offer what :class:`Learner` adds, too.
+
+    One that knows where things usually are says so in ``knows_places = True``
+    (:func:`check_extractor`).
+    """
 
     @property
     def image_size(self) -> int | tuple[int, int]:
@@ -41,6 +46,38 @@ class Extractor(Protocol):
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` to heat maps ``(B, N, h, w)``, each summing to 1."""
+        ...
+
+
+class Learner(Extractor, Protocol):
+    """What :func:`kpbook.training.fit` takes: an extractor, a ``torch.nn.Module``, that learns.
+
+    It may also have, and ``fit`` then uses:
+
+    - ``images_per_batch``, an integer: images that a step sees, for the curve and the rates.
+      Without it they are counted in the first batch: the entry "images" of a dict, or else the
+      first tensor ``(..., 3, H, W)``.
+    - ``prepare(episodes)``: called once before the first step, also of a resumed run; to set
+      buffers such as a median frame.
+    - ``name`` and ``config`` (plain types), for the run's name and record.
+    """
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images ``float (B, 3, H, W)`` to what is drawn of them, ``(B, 3, h, w)``."""
+        ...
+
+    def batch(self, episodes: Episodes, generator: torch.Generator) -> Any:
+        """Draw what :meth:`loss` takes, with no other randomness than ``generator``.
+
+        A dict, tuple or list of tensors, or one tensor, on the CPU: ``fit`` moves the tensors.
+        """
+        ...
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """Scalars by name: ``"loss"`` is minimised, the other entries are reported beside it.
+
+        No name may be that of another column of the curve, such as ``"step"``.
+        """
         ...
 
 

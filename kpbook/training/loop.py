@@ -72,10 +72,11 @@ def fit(
 ) -> Fit:
     """Train an extractor with Adam (Cramer et al., 2024, use it at 1e-3 without a schedule).
 
-    ``seed`` decides all batches. The initial weights are the caller's: call
-    ``torch.manual_seed`` before building the extractor, and the same machine, with the same
-    number of threads, repeats a run bit for bit on a CPU. A run that was killed and resumed is
-    the same run, too, if all state of the extractor is in its ``state_dict``.
+    ``seed`` decides all batches. The initial weights are the caller's: with
+    ``kpbook.extractors.registry.build(name, seed=...)`` the same machine, with the same number of
+    threads, repeats a run bit for bit on a CPU. (``build`` does not look at ``torch.manual_seed``;
+    a network of your own usually does.) A run that was killed and resumed is the same run, too, if
+    all state of the extractor is in its ``state_dict``.
 
     Ctrl-C ends the step, writes a checkpoint if there is a folder, warns, and returns with
     ``stopped="interrupted"``: the extractor keeps what it has learned. Calling ``fit`` again with
@@ -83,8 +84,8 @@ def fit(
     row of the curve or checkpoint.
 
     Args:
-        extractor: A module with ``image_size``, ``images_per_batch``, ``batch(episodes,
-            generator)`` and ``loss(batch)``; with ``prepare(episodes)``, that is called first.
+        extractor: A module that keeps the contract of :class:`kpbook.extractors.base.Learner`.
+            If it has ``prepare(episodes)``, that is called first.
         episodes: To train on.
         steps: Of the optimiser, at least 1.
         seed: Of the batches.
@@ -138,9 +139,9 @@ def fit(
     }
     with own_randomness(seed, place), torch.enable_grad():
         try:
-            _prepare(extractor, episodes, validation)
+            batch = _prepare(extractor, episodes, validation)
             extractor.train()
-            settings = {"extractor": describe(extractor), **options}
+            settings = {"extractor": describe(extractor, batch), **options}
             run = Run(extractor, episodes, place, settings, began)
             _resume(run, shelf, resume)
             stopped = _loop(run, validation, shelf, checkpoint_every, _bar(run, progress))
@@ -209,13 +210,18 @@ def _resume(run: Run, shelf: Shelf | None, resume: bool) -> None:
         run.times = {key: run.times[key] + spent[key] for key in spent}
 
 
-def _prepare(extractor: Any, episodes: Episodes, validation: Validation | None) -> None:
-    """Run the extractor's hook, and draw from both recordings before anything is written."""
+def _prepare(extractor: Any, episodes: Episodes, validation: Validation | None) -> Any:
+    """Run the extractor's hook, and draw from both recordings before anything is written.
+
+    Returns:
+        A batch, which the run will not see.
+    """
     if hasattr(extractor, "prepare"):
         extractor.prepare(episodes)
-    extractor.batch(episodes, torch.Generator().manual_seed(0))
+    batch = extractor.batch(episodes, torch.Generator().manual_seed(0))
     if validation:
         validation.first_batch(extractor)
+    return batch
 
 
 # -- what is shown and kept ------------------------------------------------------------------

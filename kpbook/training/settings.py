@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from kpbook._checks import check_integer, complain
 from kpbook.episodes import Episodes
@@ -18,15 +20,16 @@ from kpbook.grid import as_size
 def check_learner(extractor: Any) -> None:
     """Raise ``TypeError`` unless an extractor is a module that can be trained."""
     hint = "kpbook.extractors.registry.build makes one."
-    expected = "a torch.nn.Module that learns: image_size, images_per_batch, batch, loss"
-    needed = ("image_size", "images_per_batch", "batch", "loss")
+    expected = "a torch.nn.Module that learns: image_size, batch, loss"
+    needed = ("image_size", "batch", "loss")
     missing = [part for part in needed if not hasattr(extractor, part)]
     if missing:
         got = f"{type(extractor).__name__}, which has no {', '.join(missing)}"
         raise TypeError(complain("extractor", got, expected, hint))
     if not isinstance(extractor, nn.Module):
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
-    check_integer(extractor.images_per_batch, name="extractor.images_per_batch", minimum=1)
+    if hasattr(extractor, "images_per_batch"):
+        check_integer(extractor.images_per_batch, name="extractor.images_per_batch", minimum=1)
 
 
 def kind_of(extractor: Any) -> str:
@@ -64,14 +67,42 @@ def digest(episodes: Episodes) -> str:
     return state.hexdigest()[:16]
 
 
-def describe(extractor: Any) -> dict[str, Any]:
-    """Return what tells architectures apart, in plain types; ``weights`` stands for the shapes."""
+def images_per_batch(extractor: Any, batch: Any) -> int:
+    """Return the extractor's ``images_per_batch``; without it, count the images of a batch.
+
+    They are the entry "images" of a dict, or else the first tensor ``(..., 3, H, W)``.
+
+    Raises:
+        TypeError: If no images are found.
+    """
+    if hasattr(extractor, "images_per_batch"):
+        return int(extractor.images_per_batch)
+    parts = [batch]
+    if isinstance(batch, Mapping):
+        parts = [batch.get("images"), *batch.values()]
+    elif isinstance(batch, tuple | list):
+        parts = list(batch)
+    for part in parts:
+        if isinstance(part, Tensor) and part.dim() > 3 and part.numel():
+            return math.prod(part.shape[:-3])
+    got = f"a {type(batch).__name__} without images"
+    hint = "fit counts what it has seen. Or state images_per_batch in the extractor."
+    raise TypeError(complain("extractor.batch", got, "a tensor (..., 3, H, W) in it", hint))
+
+
+def describe(extractor: Any, batch: Any) -> dict[str, Any]:
+    """Return what tells architectures apart, in plain types; ``weights`` stands for the shapes.
+
+    Args:
+        extractor: What will be trained.
+        batch: One that it drew, to count the images if it does not say how many there are.
+    """
     shapes = [(n, str(t.dtype), tuple(t.shape)) for n, t in extractor.state_dict().items()]
     return {
         "name": kind_of(extractor),
         "config": plain(getattr(extractor, "config", {}), name="extractor.config"),
         "image_size": list(as_size(extractor.image_size)),
-        "images_per_batch": int(extractor.images_per_batch),
+        "images_per_batch": images_per_batch(extractor, batch),
         "parameters": sum(p.numel() for p in extractor.parameters()),
         "weights": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
     }

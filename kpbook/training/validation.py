@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -121,11 +122,16 @@ def check_frames(episodes: Any, extractor: Any, *, name: str) -> None:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Move the tensors of a batch; leave anything else as it is."""
-    return {
-        key: value.to(device) if isinstance(value, Tensor) else value
-        for key, value in batch.items()
-    }
+    """Move the tensors of a batch, also inside dicts, tuples and lists; leave the rest as it is."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        parts = [to_device(part, device) for part in batch]
+        kind: Any = type(batch)
+        return kind(*parts) if hasattr(batch, "_fields") else kind(parts)  # of a named tuple
+    return batch
 
 
 def scalars(parts: Any) -> dict[str, float]:
