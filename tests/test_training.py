@@ -27,8 +27,8 @@ from kpbook.episodes import Episodes
 from kpbook.images import to_float
 from kpbook.metric import tracking_error
 from kpbook.training import Fit, checkpoints, fit
-from kpbook.training.run import rate
-from kpbook.training.validation import to_device
+from kpbook.training.run import Run, rate
+from kpbook.training.validation import Validation, to_device
 
 CLOCKS = {"seconds", "cpu_seconds", "train_seconds", "train_cpu_seconds"}
 QUIET = {"progress": False}
@@ -542,13 +542,127 @@ def test_ctrl_c_without_a_folder_leaves_the_weights_in_the_extractor():
     assert_equal(weights(extractor), weights(steps.extractor))
 
 
-def test_a_second_ctrl_c_does_not_wait_and_goes_back_to_the_last_row(tmp_path):
+def raise_at(monkeypatch, moment: str, nth: int) -> nn.Module:
+    """Raise KeyboardInterrupt at a moment of step ``nth``, in the middle of it."""
+    extractor, times = toy(dropout=0.1), [0]
+    owner, name, first = {
+        "batch": (extractor, "batch", 2),  # one is drawn before the first step, and one to validate
+        "loss": (extractor, "loss", 0),
+        "backward": (torch.Tensor, "backward", 0),
+        "optimiser": (torch.optim.AdamW, "step", 0),
+        "validation": (Validation, "row", 0),
+        "row": (Run, "add_row", 0),
+        "checkpoint": (checkpoints.Shelf, "put", 0),
+    }[moment]
+    whole = getattr(owner, name)
+
+    def struck(*args, **kwargs):
+        if moment in ("batch", "loss") and not extractor.training:
+            return whole(*args, **kwargs)
+        times[0] += 1
+        if times[0] - first != nth:
+            return whole(*args, **kwargs)
+        if moment in ("batch", "loss", "backward", "validation", "row"):
+            whole(*args, **kwargs)  # its draws, running means and rows are made, and must go
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, struck)
+    return extractor
+
+
+RAISED = {"steps": 6, "every": 3, "checkpoint_every": 3600.0, "name": "run"}
+
+
+@pytest.fixture(scope="module")
+def six_steps():
+    return fit(toy(dropout=0.1), discs(4), validate=discs(4, seed=1), **RAISED, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("moment", "nth", "after"),
+    [
+        ("batch", 5, 4),
+        ("loss", 1, 0),
+        ("loss", 5, 4),
+        ("backward", 2, 1),
+        ("validation", 1, 3),
+        ("validation", 2, 6),
+        ("row", 1, 3),
+        ("row", 2, 6),
+    ],
+)
+def test_an_interrupt_that_is_raised_keeps_the_weights_and_a_later_call_is_the_same_run(
+    tmp_path, monkeypatch, six_steps, moment, nth, after
+):
+    """Catches: draws, running means or rows of the broken step that stay; steps that go."""
+    options = {"folder": tmp_path, "validate": discs(4, seed=1), **RAISED, **QUIET}
+    with monkeypatch.context() as patch:
+        extractor = raise_at(patch, moment, nth)
+        with pytest.warns(UserWarning, match=rf"after step {after} of 6: .*keeps what it has lea"):
+            result = fit(extractor, discs(4), **options)
+    assert result.stopped == "interrupted"
+    assert not extractor.training
+    assert checkpoint_steps(tmp_path) == [after]
+    taken = toy(dropout=0.1)
+    if after:
+        fit(taken, discs(4), **{**RAISED, "steps": after}, **QUIET)
+    else:
+        taken.prepare(discs(4))
+    assert_equal(weights(extractor), weights(taken))
+    again = fit(toy(8, dropout=0.1), discs(4), **options)
+    assert again.stopped is None
+    assert_same_run(again, six_steps)
+
+
+def test_an_interrupt_inside_the_optimisers_step_rolls_back_and_says_so(
+    tmp_path, monkeypatch, six_steps
+):
+    options = {"folder": tmp_path, "validate": discs(4, seed=1), **RAISED, **QUIET}
+    with monkeypatch.context() as patch:
+        extractor = raise_at(patch, "optimiser", 5)
+        message = r"inside the optimiser's step 5 of 6: the extractor is back at .* of step 3\."
+        with pytest.warns(UserWarning, match=message) as caught:
+            fit(extractor, discs(4), **options)
+    assert not any("keeps" in str(warning.message) for warning in caught)
+    taken = fit(toy(dropout=0.1), discs(4), **{**RAISED, "steps": 3}, **QUIET)
+    assert_equal(weights(extractor), weights(taken.extractor))
+    assert_same_run(fit(toy(dropout=0.1), discs(4), **options), six_steps)
+
+
+def test_an_interrupt_while_the_last_checkpoint_is_written_finds_the_run_finished(
+    tmp_path, monkeypatch, six_steps
+):
+    options = {"folder": tmp_path, "validate": discs(4, seed=1), **RAISED, **QUIET}
+    with monkeypatch.context() as patch:
+        result = fit(raise_at(patch, "checkpoint", 1), discs(4), **options)
+    assert result.stopped is None
+    assert checkpoint_steps(tmp_path) == [6]
+    assert_same_run(result, six_steps)
+
+
+def test_an_interrupt_that_finds_spoilt_weights_goes_back_and_says_so(tmp_path):
+    """Step 3 spoils them, the interrupt comes before anything has looked."""
+    extractor, batch, drawn = Diverging(3, "colours"), Toy.batch, [0]
+
+    def struck(episodes, generator):
+        drawn[0] += 1
+        if drawn[0] == 1 + 4:
+            raise KeyboardInterrupt
+        return batch(extractor, episodes, generator)
+
+    extractor.batch = struck
+    with pytest.raises(FloatingPointError, match=r"in colours after step 3, .* weights of step 2"):
+        fit(extractor, discs(4), folder=tmp_path, name="run", **SHORT, **QUIET)
+    assert_equal(weights(extractor), weights(fit(toy(), discs(4), steps=2, **QUIET).extractor))
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_step(tmp_path):
     def twice():
         press_ctrl_c()
         press_ctrl_c()
 
     extractor = stop_after(toy(), 3, twice)
-    with pytest.warns(UserWarning, match="Interrupted after step 2 of 6"):
+    with pytest.warns(UserWarning, match="Interrupted after step 3 of 6"):
         result = fit(extractor, discs(4), folder=tmp_path, name="run", **SHORT, **QUIET)
     assert result.stopped == "interrupted"
     again = fit(toy(), discs(4), folder=tmp_path, name="run", **SHORT, **QUIET)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from kpbook._checks import complain
 from kpbook._files import write_atomically
+from kpbook.training.guards import warn
 
 _KIND = "kpbook checkpoint 1"
 _GENERATIONS = 2
@@ -121,7 +121,7 @@ class Shelf:
                 state = read(path)
             except ValueError as error:
                 earlier = "It is left out, and an earlier one used, or the run starts anew."
-                warnings.warn(f"{error} {earlier}", stacklevel=4)
+                warn(f"{error} {earlier}")
                 continue
             _check_same(path, state.notes["settings"], settings)
             self._kept = [path]
@@ -137,7 +137,7 @@ class Shelf:
         try:
             write(path, state)
         except OSError as error:
-            warnings.warn(f"No checkpoint was written: {error}. Training goes on.", stacklevel=4)
+            warn(f"No checkpoint was written: {error}. Training goes on.")
             return
         self._kept = [*(p for p in self._kept if p != path), path][-_GENERATIONS:]
         for other in set(self.paths()) - set(self._kept):

@@ -1,10 +1,12 @@
-"""What a run must not leave to others, and gives back after: Ctrl-C and the global generators."""
+"""What a run owes to others: Ctrl-C, the global generators, warnings at the line of the call."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -36,6 +38,14 @@ class Interrupts:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called into kpbook, however deep inside the reason was found."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__name__", "").partition(".")[0] == "kpbook":
+        level += 1
+    warnings.warn(message, stacklevel=level + 1)
 
 
 @contextlib.contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,8 @@ from kpbook._checks import check_choice, check_integer, check_positive, check_ra
 from kpbook.episodes import Episodes
 from kpbook.extractors.base import move
 from kpbook.training.checkpoints import Shelf
-from kpbook.training.guards import Interrupts, own_randomness
+from kpbook.training.guards import Interrupts, own_randomness, warn
+from kpbook.training.record import record_of, saved
 from kpbook.training.run import SCHEDULES, Run
 from kpbook.training.settings import check_learner, describe, digest, label_of, plain
 from kpbook.training.validation import Validation, check_frames
@@ -80,8 +79,10 @@ def fit(
 
     Ctrl-C ends the step, writes a checkpoint if there is a folder, warns, and returns with
     ``stopped="interrupted"``: the extractor keeps what it has learned. Calling ``fit`` again with
-    the same folder goes on. A second Ctrl-C does not wait for the step; it goes back to the last
-    row of the curve or checkpoint.
+    the same folder goes on. A second Ctrl-C, or a ``KeyboardInterrupt`` from elsewhere, does not
+    wait for the step: what the step had done so far is undone. Inside the optimiser's step, where
+    some weights are new and some old, the extractor goes back to the last row of the curve or
+    checkpoint, and the warning says so.
 
     Args:
         extractor: A module that keeps the contract of :class:`kpbook.extractors.base.Learner`.
@@ -147,9 +148,9 @@ def fit(
             stopped = _loop(run, validation, shelf, checkpoint_every, _bar(run, progress))
         finally:
             extractor.eval()
-    record = _record(run, label, stopped)
+    record = record_of(run, label, stopped)
     if folder is not None and stopped is None:
-        record = _saved(record, Path(folder))
+        record = saved(record, Path(folder))
     return Fit(run.curve, record, extractor, stopped)
 
 
@@ -160,41 +161,69 @@ def _loop(
     run: Run, validation: Validation | None, shelf: Shelf | None, pause: float, bar: Any
 ) -> str | None:
     """Take the steps that are left; return "interrupted" or ``None``."""
-    steps, every = run.settings["steps"], run.settings["every"]
-    written = time.monotonic()
+    steps, struck, torn = run.settings["steps"], False, 0
     with Interrupts() as interrupts, bar:
         try:
-            while run.step < steps and not interrupts.asked:
-                loss = run.advance()
-                last = run.step == steps
-                if run.step % every == 0 or last:
-                    run.check_weights()
-                    run.add_row(validation.row(run.extractor, run.device) if validation else {})
-                    run.keep()
-                if shelf and (last or time.monotonic() - written >= pause):
-                    run.keep()
-                    shelf.put(run.good)
-                    written = time.monotonic()
-                _show(bar, run, loss)
-            if run.step < steps:
-                run.keep()
-        except KeyboardInterrupt:  # in the middle of a step
-            run.restore(run.good)
+            try:
+                _steps(run, validation, shelf, pause, bar, interrupts)
+            except KeyboardInterrupt:  # in the middle of something
+                struck, at = True, run.step + 1
+                torn = 0 if run.take_back() else at
+            run.keep()
         except FloatingPointError:
             run.restore(run.good)
             if shelf:
                 shelf.put(run.good)
             raise
-    if run.step == steps:
+        finished = run.step == steps and not run.row_is_due
+        if shelf and (struck or not finished):
+            shelf.put(run.good)
+    if finished:
         return None
-    if shelf:
-        shelf.put(run.good)
+    where, kept = f"after step {run.step}", "the extractor keeps what it has learned"
+    if torn:
+        where = f"inside the optimiser's step {torn}"
+        kept = f"the extractor is back at its weights of step {run.step}"
     again = "Call fit again with the same arguments to go on." if shelf else (
         "With folder=... a later call could go on."
     )  # fmt: skip
-    kept = "the extractor keeps what it has learned"
-    warnings.warn(f"Interrupted after step {run.step} of {steps}: {kept}. {again}", stacklevel=3)
+    warn(f"Interrupted {where} of {steps}: {kept}. {again}")
     return "interrupted"
+
+
+def _steps(
+    run: Run,
+    validation: Validation | None,
+    shelf: Shelf | None,
+    pause: float,
+    bar: Any,
+    interrupts: Interrupts,
+) -> None:
+    """Take steps to the last one, or to the first Ctrl-C."""
+    written = time.monotonic()
+    if run.row_is_due:  # an interrupt held it up
+        _add_row(run, validation)
+        if shelf:
+            shelf.put(run.good)
+    while run.step < run.settings["steps"] and not interrupts.asked:
+        loss = run.advance()
+        if run.row_is_due:
+            _add_row(run, validation)
+        last = run.step == run.settings["steps"]
+        if shelf and (last or time.monotonic() - written >= pause):
+            run.keep()
+            shelf.put(run.good)
+            written = time.monotonic()
+        _show(bar, run, loss)
+
+
+def _add_row(run: Run, validation: Validation | None) -> None:
+    """Add a row to the curve; one that is cut off can be taken back."""
+    run.check_weights()
+    run.begin()
+    run.add_row(validation.row(run.extractor, run.device) if validation else {})
+    run.end()
+    run.keep()
 
 
 def _resume(run: Run, shelf: Shelf | None, resume: bool) -> None:
@@ -224,7 +253,7 @@ def _prepare(extractor: Any, episodes: Episodes, validation: Validation | None) 
     return batch
 
 
-# -- what is shown and kept ------------------------------------------------------------------
+# -- what is shown -----------------------------------------------------------------------------
 
 
 def _bar(run: Run, progress: bool) -> Any:
@@ -241,51 +270,3 @@ def _show(bar: Any, run: Run, loss: float) -> None:
     }
     bar.set_postfix({"loss": f"{loss:.3g}"} | scores, refresh=False)
     bar.update()
-
-
-def _record(run: Run, name: str, stopped: str | None) -> runs.RunRecord:
-    run.tick()
-    options = {k: v for k, v in run.settings.items() if k not in ("extractor", "config")}
-    words = ", ".join(
-        f"{key}={options[key]!r}"
-        for key in ("steps", "seed", "learning_rate", "weight_decay", "schedule", "every")
-    )
-    rows = [dict(row) for row in run.curve]
-    if rows:
-        rows[-1] |= _rates(rows[-1]) | ({"stopped": stopped} if stopped else {})
-    kind = run.settings["extractor"]["name"]
-    return runs.RunRecord(
-        name=name,
-        command=f"kpbook.training.fit({kind}, episodes, {words})",
-        results=rows,
-        config=run.settings,
-        seed=run.settings["seed"],
-        device=runs.describe_device(str(run.device)),
-        seconds=run.times["seconds"],
-    )
-
-
-def _rates(row: Mapping[str, Any]) -> dict[str, float]:
-    """Images a second of training, by the wall clock and by that of the processor.
-
-    On a machine that others use too, only the second one says something about the work.
-    """
-    return {
-        "images_per_second": row["images"] / row["train_seconds"],
-        "images_per_cpu_second": row["images"] / row["train_cpu_seconds"],
-    }
-
-
-def _saved(record: runs.RunRecord, folder: Path) -> runs.RunRecord:
-    """Save a record, unless that of the same finished run is there: it knows date and machine."""
-    path = folder / f"{record.name}.json"
-    if path.is_file():
-        with contextlib.suppress(ValueError):  # damaged: written anew
-            found = runs.load(path)
-            if (found.config, found.results) == (record.config, record.results):
-                return found
-    try:
-        record.save(folder)
-    except OSError as error:
-        warnings.warn(f"The run record was not written: {error}.", stacklevel=3)
-    return record

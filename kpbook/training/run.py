@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,6 +41,17 @@ def rate(schedule: str, step: int, steps: int) -> tuple[float, float]:
     return _along_cosine(1.0, 4e-6, t), _along_cosine(0.85, 0.95, t)
 
 
+class _Before(NamedTuple):
+    """All that a step or a row changes beside the trained weights and Adam's moments."""
+
+    others: dict[str, Tensor]  # running means, frozen weights; copies
+    batches: Tensor
+    torch: Tensor
+    curve: list[dict[str, Any]]
+    sums: dict[str, float]
+    summed: int
+
+
 def _along_cosine(start: float, end: float, t: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
 
@@ -48,6 +59,9 @@ def _along_cosine(start: float, end: float, t: float) -> float:
 @dataclass
 class Run:
     """An extractor on its way. ``advance`` is one step; ``snapshot`` and ``restore`` are exact.
+
+    What an exception cuts off is undone by ``take_back``; only inside the optimiser's step, which
+    changes weight after weight, there is no way back but to the last good state.
 
     Attributes:
         extractor: In training mode, on ``device``.
@@ -86,6 +100,8 @@ class Run:
         self._sums: dict[str, float] = {}  # of the loss's parts, since the last row
         self._summed = 0
         self._wall, self._cpu = self.began
+        self._before: _Before | None = None  # while something goes on that can be undone
+        self._torn = False  # while weights are changed
         self.good = self.snapshot()
 
     # -- one step ----------------------------------------------------------------------------
@@ -97,6 +113,7 @@ class Run:
             FloatingPointError: If the loss is NaN or infinite; nothing is changed then.
         """
         wall, cpu = time.perf_counter(), time.process_time()
+        self.begin()
         self._set_rate()
         batch = to_device(self.extractor.batch(self.episodes, self.generator), self.device)
         parts = self._loss(batch)
@@ -109,13 +126,15 @@ class Run:
             raise ValueError(complain("extractor.loss", got, "one that leads to weights", hint))
         self._adam.zero_grad(set_to_none=True)
         parts["loss"].backward()
+        self._torn = True
         self._adam.step()
-        self.step += 1
         for part, value in values.items():
             self._sums[part] = self._sums.get(part, 0.0) + value
         self._summed += 1
         self.times["train_seconds"] += time.perf_counter() - wall
         self.times["train_cpu_seconds"] += time.process_time() - cpu
+        self.step += 1
+        self.end()
         return values["loss"]
 
     def _loss(self, batch: Any) -> Any:
@@ -132,6 +151,13 @@ class Run:
             group["lr"] = share * self.settings["learning_rate"]
             group["betas"] = (beta, 0.999)
 
+    @property
+    def row_is_due(self) -> bool:
+        """Whether the curve lacks a row of the present step."""
+        due = self.step % self.settings["every"] == 0 or self.step == self.settings["steps"]
+        last = self.curve[-1]["step"] if self.curve else 0
+        return due and last != self.step
+
     def add_row(self, more: Mapping[str, Any]) -> None:
         """Add to the curve: loss parts, averaged since the last row, and ``more``."""
         self.tick()
@@ -144,6 +170,46 @@ class Run:
             raise ValueError(complain("extractor.loss", f"parts {taken}", expected))
         self.curve = [*self.curve, row | parts | dict(more)]
         self._sums, self._summed = {}, 0
+
+    # -- one that is cut off -----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Note what a step or a row may change before it is whole."""
+        self._before = _Before(
+            {
+                n: t.clone()
+                for n, t in self.extractor.state_dict().items()
+                if n not in self._weights
+            },
+            self.generator.get_state(),
+            torch.get_rng_state(),
+            self.curve,
+            dict(self._sums),
+            self._summed,
+        )
+
+    def end(self) -> None:
+        """It is whole."""
+        self._before = None
+        self._torn = False
+
+    def take_back(self) -> bool:
+        """Undo what has begun and not ended; the run goes on as if it had never begun.
+
+        Returns:
+            ``False`` if the optimiser was at work: the run is back at the good state then.
+        """
+        if self._torn:
+            self.restore(self.good)
+            return False
+        if self._before is not None:
+            before = self._before
+            self.extractor.load_state_dict(before.others, strict=False)
+            self.generator.set_state(before.batches)
+            torch.set_rng_state(before.torch)
+            self.curve, self._sums, self._summed = before.curve, before.sums, before.summed
+            self.end()
+        return True
 
     def tick(self) -> None:
         """Bring the total times up to date."""
@@ -180,7 +246,8 @@ class Run:
 
     def keep(self) -> None:
         """Make the present state the good one."""
-        if self.good.notes["step"] != self.step:
+        notes = self.good.notes
+        if (notes["step"], len(notes["curve"])) != (self.step, len(self.curve)):
             self.good = self.snapshot()
 
     def restore(self, state: State) -> None:
@@ -204,6 +271,7 @@ class Run:
         self.times, self._sums = dict(notes["times"]), dict(notes["sums"])
         self._summed = notes["summed"]
         self.good = state
+        self.end()
 
     # -- what went wrong ---------------------------------------------------------------------
 
