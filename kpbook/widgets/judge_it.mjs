@@ -46,7 +46,7 @@ const JUDGE_TRAITS = ["network", "object", "keypoint", "frame", "mu", "fit", "in
 const GROUP_LABELS = { networks: "Networks of chapter 3", ablation: "The recipe, less one part", scenes: "The recipe, other scenes" };
 const FACTS = {
   error: "Error, mean squared", r2: "R²", px: "Root mean square, pixels", within: "Error within episodes",
-  withinR2: "R² within episodes", needed: "R² that µ asks for", tracked: "Tracked",
+  withinR2: "R² within episodes", needed: "R² that µ asks for; below 0 a constant will do", tracked: "Tracked",
 };
 
 class JudgeItView extends LiveFigure {
@@ -203,7 +203,7 @@ class JudgeItView extends LiveFigure {
     const said = {
       ...Object.fromEntries(["error", "within"].map((name) => [name, shortNumber(pair[name])])),
       ...Object.fromEntries(["r2", "withinR2"].map((name) => [name, plainNumber(pair[name], 3)])),
-      px: plainNumber(pair.px), needed: needed > 0 ? plainNumber(needed, 3) : `${plainNumber(needed)}: a constant will do`,
+      px: plainNumber(pair.px), needed: plainNumber(needed, 3),
       tracked: pair.error <= mu ? "yes" : "no",
     };
     for (const [name, text] of Object.entries(said)) setText(this.facts[name], text);
