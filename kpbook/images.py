@@ -73,9 +73,16 @@ def check_images(images: Any, size: Size | None = None, *, name: str = "images")
     else:
         H, W = as_size(size)
         hint = "The network was built for this size; kpbook.images.resize changes images."
-        (B,) = check_shape(images, f"B 3 {H} {W}", name=name, hint=hint)
+        pattern = f"B 3 {H} {W}"
+        (B,) = check_shape(images, pattern, name=name, hint=layout_hint(images, hint))
     check_range(images, 0, 1, name=name, hint="Divide bytes by 255: kpbook.images.to_float.")
     return B
+
+
+def layout_hint(images: Tensor, hint: str) -> str:
+    """Return what to say about network input of a wrong shape: ``hint``, or that colour is last."""
+    last = images.dim() == 4 and images.shape[-1] == 3 != images.shape[1]
+    return "Colour comes first: images.movedim(-1, 1)." if last else hint
 
 
 def resize(images: Tensor, size: Size) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from kpbook import grid, images, losses, zoo
 from kpbook.episodes import Episodes
 from kpbook.extractors import autoencoder, blocks, check_extractor, registry
+from kpbook.heatmaps import expectation
 
 ARCHITECTURES = ("dsae", "basic", "basic-kp32", "keynet")
 DRAWS_GAUSSIANS = ARCHITECTURES[1:]
@@ -649,6 +650,41 @@ def test_the_seed_gives_the_weights_and_leaves_the_callers_generator(name):
     assert not torch.equal(first.encoder[0].weight, other)
 
 
+def test_the_velocity_loss_is_that_of_the_batchs_own_snippets():
+    """Catches: snippets of the extractor's length, cut out of a batch of longer ones."""
+    e = small("dsae-quarter", snippet=3).eval()
+    images_ = frames(12).unflatten(0, (3, 4))
+    with torch.no_grad():
+        parts = e.loss({"images": images_, "target": images_})
+        points = torch.stack([expectation(e.heatmaps(snippet)) for snippet in images_])
+    expected = losses.acceleration(points)  # tiny: an untrained network hardly looks
+    torch.testing.assert_close(parts["velocity"], expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [
+        (
+            (6, 3, 64, 64),
+            r"batch\['images'\]: got shape \(6, 3, 64, 64\), expected \(B, S, 3, H, W\)",
+        ),
+        ((2, 2, 3, 64, 64), "points: got 2 frames, expected at least 3 in a row"),
+    ],
+)
+def test_a_batch_that_holds_no_snippets_is_refused(shape, match):
+    e, images_ = small("dsae-quarter"), torch.rand(shape)
+    with pytest.raises(ValueError, match=match):
+        e.loss({"images": images_, "target": images_})
+
+
+def test_a_target_of_other_frames_is_refused():  # catches: an average over all pairs
+    e, images_ = small("dsae-quarter"), torch.rand(2, 3, 3, 64, 64)
+    with pytest.raises(
+        ValueError, match=r"target: got shape \(1, 3, 64, 64\), expected \(6, 3, 64"
+    ):
+        e.loss({"images": images_, "target": images_[:1, :1]})
+
+
 def test_a_target_of_another_size_is_resized():
     e = autoencoder.build("basic-quarter", image_size=256, width=1 / 16, batch_size=1)
     drawn = batch(e)
@@ -821,15 +857,31 @@ def test_a_switch_that_the_parts_cannot_take_is_refused(name):
 @pytest.mark.parametrize(
     ("error", "spoil", "match"),
     [
-        (TypeError, lambda x: (255 * x).byte(), "images: got dtype torch.uint8.*images.to_float"),
+        (TypeError, lambda x: (255 * x).byte(), r"images: got uint8 \(2, 3, 64, 64\).*to_float"),
+        (TypeError, lambda x: x.long(), "images: got dtype torch.int64.*images.to_float"),
         (TypeError, lambda x: x.double(), "images: got torch.float64, expected torch.float32, as"),
         (TypeError, lambda x: x.half(), "images: got torch.float16, expected torch.float32, as"),
         (TypeError, lambda x: x.numpy(), "images: got ndarray, expected a torch.Tensor"),
+        (
+            TypeError,  # frames as they are stored: the usual mistake
+            lambda x: images.to_uint8(x),
+            r"images: got uint8 \(2, 64, 64, 3\), expected float \(B, 3, 64, 64\) in \[0, 1\]\."
+            r" kpbook\.images\.to_float",
+        ),
+        (
+            TypeError,
+            lambda x: torch.from_numpy(images.to_uint8(x)),
+            r"images: got uint8 \(2, 64, 64, 3\), expected float .*kpbook\.images\.to_float",
+        ),
         (ValueError, lambda x: 255 * x, r"values in \[-0.1, 1.1\]. Divide bytes by 255"),
         (ValueError, lambda x: x / x.new_tensor([[1.0], [0.0]])[:, :, None, None], "NaN or inf"),
         (ValueError, lambda x: x[..., :32, :], r"\(2, 3, 32, 64\), expected \(B, 3, 64, 64\)"),
         (ValueError, lambda x: x[0], r"images: got shape \(3, 64, 64\)"),
-        (ValueError, lambda x: x.movedim(1, -1), r"images: got shape \(2, 64, 64, 3\)"),
+        (
+            ValueError,
+            lambda x: x.movedim(1, -1),
+            r"images: got shape \(2, 64, 64, 3\), .* Colour comes first: images\.movedim\(-1, 1\)",
+        ),
         (ValueError, lambda x: x[:0], r"images: got shape \(0, 3, 64, 64\).*no empty axis"),
     ],
 )

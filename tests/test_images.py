@@ -80,6 +80,11 @@ def test_crop_counts_rows_then_columns():
             r"expected \(B, 3, 64, 64\)\. The network was built for this size",
         ),
         (lambda: images.check_images(torch.zeros(0, 3, 4, 4)), ValueError, "no empty axis"),
+        (
+            lambda: images.check_images(torch.zeros(2, 64, 64, 3), 64),
+            ValueError,
+            r"expected \(B, 3, 64, 64\)\. Colour comes first: images\.movedim\(-1, 1\)",
+        ),
         (lambda: images.to_uint8(np.zeros((3, 4, 4))), TypeError, "images: got ndarray"),
         (lambda: images.to_uint8(torch.full((3, 4, 4), np.nan)), ValueError, "diverged draws NaN"),
         (lambda: images.resize(np.zeros((1, 3, 4, 4)), 2), TypeError, "images: got ndarray"),

@@ -17,7 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
+from kpbook._checks import (
+    check_choice,
+    check_integer,
+    check_positive,
+    check_range,
+    check_shape,
+    complain,
+)
 from kpbook.episodes import Episodes
 from kpbook.extractors.blocks import (
     Difference,
@@ -215,7 +222,16 @@ class SpatialAutoencoder(nn.Module):
         """Losses of a batch: ``loss`` is minimised, the other entries are its parts.
 
         Source: Cramer et al. (2024), reconstruction plus weighted velocity loss.
+
+        Args:
+            batch: ``images`` and ``target``, B snippets of S frames, ``(B, S, 3, H, W)``, as
+                :meth:`batch` draws them. The velocity loss goes by this S.
+
+        Raises:
+            ValueError: If there are no snippets, or the target is of other frames.
         """
+        hint = "B snippets of S frames in a row, as batch(episodes, generator) draws them."
+        B, S, *_ = check_shape(batch["images"], "B S 3 H W", name="batch['images']", hint=hint)
         images, target = batch["images"].flatten(0, 1), batch["target"].flatten(0, 1)
         if target.shape[-1] != TARGET_SIZE:
             target = resize(target, TARGET_SIZE)
@@ -229,7 +245,7 @@ class SpatialAutoencoder(nn.Module):
         if self.weight is not None:
             parts["weighted"] = loss = reconstruction(drawn, target, self.weight(target))
         if self.velocity:
-            parts["velocity"] = acceleration(points.unflatten(0, (-1, self.snippet)))
+            parts["velocity"] = acceleration(points.unflatten(0, (B, S)))
             loss = loss + self.velocity * parts["velocity"]
         return {"loss": loss, **parts}
 

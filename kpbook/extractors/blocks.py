@@ -19,7 +19,7 @@ from kpbook._checks import (
 )
 from kpbook.grid import as_size, map_geometry
 from kpbook.heatmaps import _gaussian_maps
-from kpbook.images import resize, to_float
+from kpbook.images import layout_hint, resize, to_float
 from kpbook.losses import colour_rarity, rarity_weight
 
 _SIZE_HINT = "The network was built for this size; kpbook.images.resize changes images."
@@ -87,9 +87,15 @@ def check_input(images: Tensor, size: int | tuple[int, int], dtype: torch.dtype)
     if torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined]
         return
     H, W = as_size(size)
+    # Bytes first: their layout and range are wrong, too, and one call mends all three.
+    if getattr(images, "dtype", None) in (torch.uint8, np.dtype(np.uint8)):
+        got = f"uint8 {tuple(images.shape)}"
+        expected = f"float (B, 3, {H}, {W}) in [0, 1]"
+        raise TypeError(complain("images", got, expected, _FLOAT_HINT))
     check_tensor(images, name="images")
-    check_shape(images, f"B 3 {H} {W}", name="images", hint=_SIZE_HINT)
     check_floating(images, name="images", hint=_FLOAT_HINT)
+    hint = layout_hint(images, _SIZE_HINT)
+    check_shape(images, f"B 3 {H} {W}", name="images", hint=hint)
     if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
         hint = f"images.to({dtype}) changes them."
         raise TypeError(complain("images", images.dtype, f"{dtype}, as the weights", hint))
