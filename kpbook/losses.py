@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,10 +13,12 @@ from kpbook._checks import (
     check_integer,
     check_range,
     check_shape,
+    check_tensor,
     check_uint8,
     complain,
 )
 
+_FLOAT_HINT = "kpbook.images.to_float converts bytes."
 _BINS_HINT = "Bins per colour channel; 8 gives 512 colours."
 
 
@@ -34,18 +38,33 @@ def reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None = N
         One number, squared units of the images.
 
     Raises:
-        ValueError: If the shapes differ.
+        TypeError: If one of them is no tensor of floating-point numbers.
+        ValueError: If the shapes differ, or a weight is negative.
     """
-    B, _, H, W = check_shape(prediction, "B C H W", name="prediction")
+    B, _, H, W = _check_floats(prediction, "B C H W", name="prediction")
+    check_tensor(target, name="target")
+    check_floating(target, name="target", hint=_FLOAT_HINT)
     if prediction.shape != target.shape:
         hint = "A broadcast would average over pairs that do not belong together."
         got, expected = f"shape {tuple(target.shape)}", f"{tuple(prediction.shape)}"
         raise ValueError(complain("target", got, expected, hint))
+    if weight is not None:
+        _check_floats(weight, f"{B} 1 {H} {W}", name="weight", hint="One number per pixel.")
+        hint = "A loss below 0 would be won by drawing worse."
+        check_range(weight, 0, math.inf, name="weight", hint=hint)
+    return _reconstruction(prediction, target, weight)
+
+
+def _reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """:func:`reconstruction` without a look at the values, which a GPU would wait for."""
     squared = (prediction - target).square()
-    if weight is None:
-        return squared.mean()
-    check_shape(weight, f"{B} 1 {H} {W}", name="weight", hint="One number per pixel.")
-    return (weight * squared).mean()
+    return squared.mean() if weight is None else (weight * squared).mean()
+
+
+def _check_floats(x: Tensor, pattern: str, *, name: str, hint: str = "") -> tuple[int, ...]:
+    check_tensor(x, name=name)
+    check_floating(x, name=name, hint=_FLOAT_HINT)
+    return check_shape(x, pattern, name=name, hint=hint)
 
 
 def acceleration(points: Tensor) -> Tensor:
@@ -63,8 +82,11 @@ def acceleration(points: Tensor) -> Tensor:
         One number, squared units of the points.
 
     Raises:
+        TypeError: If ``points`` is no tensor of floating-point numbers.
         ValueError: If a snippet has fewer than three frames.
     """
+    check_tensor(points, name="points")
+    check_floating(points, name="points", hint="points.float() converts.")
     *_, T, _ = check_shape(points, "... T N 2", name="points", hint="Snippets of frames in a row.")
     if T < 3:
         hint = "A second difference needs three frames; velocity needs snippets of 3."
@@ -125,10 +147,12 @@ def rarity_weight(images: Tensor, table: Tensor) -> Tensor:
         ``(B, 1, H, W)``, without a gradient.
 
     Raises:
+        TypeError: If one of them is no tensor, or the images are no floating-point numbers.
         ValueError: If the images have no three colours, or the table is no cube of bins.
     """
-    check_floating(images, name="images", hint="kpbook.images.to_float converts bytes.")
-    check_shape(images, "B 3 H W", name="images")
+    _check_floats(images, "B 3 H W", name="images")
+    check_tensor(table, name="table")
+    check_shape(table, "entries", name="table", hint="bins³ of them, from colour_rarity.")
     bins = round(len(table) ** (1 / 3))
     if bins**3 != len(table):
         raise ValueError(complain("table", f"{len(table)} entries", "bins³, from colour_rarity"))

@@ -67,6 +67,35 @@ def test_reconstruction_compares_no_strangers(shapes, match):
         losses.reconstruction(*(torch.zeros(s) for s in shapes))
 
 
+IMAGE, WEIGHT = torch.zeros(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "change", "match"),
+    [
+        (TypeError, {"target": IMAGE.byte()}, r"target: got dtype torch\.uint8.*to_float"),
+        (TypeError, {"prediction": IMAGE.long()}, r"prediction: got dtype torch\.int64"),
+        (TypeError, {"target": IMAGE.numpy()}, "target: got ndarray, expected a torch.Tensor"),
+        (TypeError, {"prediction": IMAGE.numpy()}, "prediction: got ndarray, expected a torch.T"),
+        (TypeError, {"weight": WEIGHT.numpy()}, "weight: got ndarray, expected a torch.Tensor"),
+        (TypeError, {"weight": WEIGHT.byte()}, r"weight: got dtype torch\.uint8"),
+        (TypeError, {"weight": 3.0}, "weight: got float, expected a torch.Tensor"),
+        (ValueError, {"weight": -WEIGHT}, r"weight: got values from -1 to -1, .*\[0, inf\].*loss"),
+        (ValueError, {"weight": WEIGHT / 0 * 0}, r"weight: got values from nan to nan"),
+    ],
+)
+def test_reconstruction_takes_floats_and_weights_that_are_not_negative(error, change, match):
+    """Catches: bytes up to 255 against a picture up to 1; a loss that falls below 0."""
+    arguments = {"prediction": IMAGE, "target": IMAGE, "weight": WEIGHT, **change}
+    with pytest.raises(error, match=match):
+        losses.reconstruction(**arguments)
+
+
+def test_a_network_in_half_precision_still_meets_its_target():
+    x, y = noise(2, 3, 4, 5).half(), noise(2, 3, 4, 5, seed=1).float()
+    torch.testing.assert_close(losses.reconstruction(x, y), (x - y).square().mean())
+
+
 # -- acceleration ------------------------------------------------------------------------------
 
 
@@ -111,6 +140,18 @@ def test_acceleration_sees_neither_time_reversed_nor_the_course_of_the_observer(
 def test_acceleration_needs_three_frames(shape, match):
     with pytest.raises(ValueError, match=match):
         losses.acceleration(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("points", "match"),
+    [
+        (torch.zeros(3, 5, 2).long(), r"points: got dtype torch\.int64, expected a floating-point"),
+        (np.zeros((3, 5, 2)), "points: got ndarray, expected a torch.Tensor. torch.from_numpy"),
+    ],
+)
+def test_acceleration_takes_floating_tensors(points, match):
+    with pytest.raises(TypeError, match=match):
+        losses.acceleration(points)
 
 
 # -- rarity ------------------------------------------------------------------------------------
@@ -241,6 +282,21 @@ def test_what_leaves_the_range_has_the_nearest_colour():
             ValueError,
             lambda: losses.rarity_weight(torch.zeros(2, 1, 4, 5), torch.ones(8)),
             r"images: got shape \(2, 1, 4, 5\), expected \(B, 3, H, W\)",
+        ),
+        (
+            ValueError,
+            lambda: losses.rarity_weight(torch.zeros(2, 3, 4, 5), torch.ones(4, 2)),
+            r"table: got shape \(4, 2\), expected \(entries,\)",
+        ),
+        (
+            TypeError,
+            lambda: losses.rarity_weight(np.zeros((2, 3, 4, 5)), torch.ones(8)),
+            "images: got ndarray, expected a torch.Tensor",
+        ),
+        (
+            TypeError,
+            lambda: losses.rarity_weight(torch.zeros(2, 3, 4, 5), np.ones(8)),
+            "table: got ndarray, expected a torch.Tensor",
         ),
         (
             ValueError,

@@ -43,7 +43,7 @@ from kpbook.extractors.blocks import (
 from kpbook.grid import map_to_image
 from kpbook.heatmaps import _expectation, _softmax
 from kpbook.images import resize
-from kpbook.losses import acceleration, reconstruction
+from kpbook.losses import _reconstruction, acceleration, reconstruction
 
 #: The papers leave the half out of a Gaussian's exponent: their width of 0.1 is this one of ours.
 PAPER_SIGMA = 0.1 / 2**0.5
@@ -243,7 +243,7 @@ class SpatialAutoencoder(nn.Module):
         parts = {"reconstruction": reconstruction(drawn, target)}
         loss = parts["reconstruction"]
         if self.weight is not None:
-            parts["weighted"] = loss = reconstruction(drawn, target, self.weight(target))
+            parts["weighted"] = loss = _reconstruction(drawn, target, self.weight(target))
         if self.velocity:
             parts["velocity"] = acceleration(points.unflatten(0, (B, S)))
             loss = loss + self.velocity * parts["velocity"]
