@@ -16,6 +16,7 @@ import torch
 import kpbook
 from kpbook import runs, zoo
 from kpbook.extractors import registry
+from kpbook.sweep import plan
 from kpbook.zoo import shipped
 from kpbook.zoo.__main__ import main
 
@@ -346,6 +347,42 @@ def test_everything_that_ships_is_whole_small_and_has_a_card():
         assert card.startswith(f"# {name}\n")
     files = {p.name for p in shipped.HOME.iterdir()} - {"manifest.json"}
     assert files == {f"{name}.{end}" for name in zoo.names() for end in ("json", "safetensors")}
+
+
+#: What kpbook.load promises: chapters and figures call these names.
+SHIPS = {
+    "rarity",
+    "dsae-quarter",
+    "basic-quarter",
+    "basic-kp32-quarter",
+    "keynet-quarter-vel-std-bg",
+}
+
+
+def test_the_promised_networks_ship():
+    assert set(zoo.names()) >= SHIPS
+
+
+def test_each_network_that_ships_is_the_median_seed_of_its_run():
+    """Catches: the luckiest seed, a seed of before the last ones came in, scores of another."""
+    results, checked = conftest.ROOT / "book" / "results", set()
+    jobs = [
+        (results / path.stem, job)
+        for path in results.glob("*.yml")
+        if path.stem != "paper"
+        for job in plan.read(path)
+    ]
+    for name, entry in shipped.manifest().items():
+        seeds = [(folder, job) for folder, job in jobs if job.run == name]
+        assert seeds, name
+        if not all(job.finished(folder) for folder, job in seeds):
+            continue  # there is no median yet
+        median = shipped.median_seed(seeds[0][0] / name)
+        assert entry["record"] == median.name
+        card, run = runs.load(shipped.HOME / f"{name}.json"), runs.load(f"{median}.json")
+        assert (card.command, card.results) == (run.command, run.results[-1:])
+        checked.add(name)
+    assert checked >= SHIPS
 
 
 @pytest.mark.slow
