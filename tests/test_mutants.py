@@ -158,7 +158,11 @@ MUTANTS = {
         "roundings * eps * np.sqrt(mean_square)",
         "1e-6 * np.ones_like(mean_square)",
     ),
-    "rounding fitted as motion": ("metric._maps", "_ROUNDINGS_OF_16_BITS = 16, 1", "_ROUNDINGS_OF_16_BITS = 0, 0"),
+    "rounding fitted as motion": (
+        "metric._maps",
+        "_ROUNDINGS_OF_16_BITS = 16, 1",
+        "_ROUNDINGS_OF_16_BITS = 0, 0",
+    ),
     "normal equations for every keypoint": (
         "metric._maps",
         "_COLLINEAR = 1e-6",
