@@ -384,8 +384,8 @@ MUTANTS = {
     ),
     "velocity across snippets": (
         "extractors.autoencoder",
-        "acceleration(points.unflatten(0, (-1, self.snippet)))",
-        "acceleration(points)",
+        "acceleration(points.unflatten(0, (B, S)))",
+        "acceleration(points[None])",
     ),
     "options forgotten": ("extractors.autoencoder", "config=config, **chosen", "**chosen"),
     "no ReLU in front of DSAE's softmax": (
