@@ -365,9 +365,7 @@ def test_a_slow_network_answers_from_a_worker(visit: Visit) -> None:
     figure = Figure(visit.page)
     figure.drag("cube", 40, 20)
     assert figure.ask("places") == {"rarity": "worker"}
-    pixels = np.array(figure.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
-    with torch.no_grad():
-        expected = kpbook.load("rarity")(to_float(pixels))[0].numpy()
+    expected = torch_s(kpbook.load("rarity"), figure)["keypoints"]
     np.testing.assert_allclose(np.array(figure.ask("points")).reshape(-1, 2), expected, atol=1e-4)
     visit.check()
 
@@ -478,8 +476,6 @@ def test_an_encoder_that_the_book_has_never_seen_runs_unchanged(
     assert figure.ask("parities")["by-colour"] < 1e-4
     assert figure.ask("said")["cube"][0] - before[0] > 5  # pixels of 64, with the hand
     assert figure.off() < 3
-    pixels = np.array(figure.ask("pixels"), dtype=np.uint8).reshape(1, 64, 64, 3)
-    with torch.no_grad():
-        expected = unseen(to_float(pixels))[0].numpy()
+    expected = torch_s(unseen, figure)["keypoints"]
     np.testing.assert_allclose(np.array(figure.ask("points")).reshape(-1, 2), expected, atol=1e-4)
     visit.check()
