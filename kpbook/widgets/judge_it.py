@@ -233,12 +233,17 @@ def _described(name: str, points: np.ndarray, verdict: Verdict) -> dict[str, Any
     }
 
 
+def _short(x: float) -> float:
+    """A number to six digits: a page stores some hundred errors, and their text is most of it."""
+    return float(f"{x:.6g}")
+
+
 def _recorded(folder: str | Path, objects: Sequence[str]) -> dict[str, Any]:
     """Tracking errors of the recorded runs, and which runs stand together; as far as there are any.
 
     Returns:
-        ``errors``: run -> one row for each seed, one number for each object, ``None`` where it was
-        never seen; ``groups``: name -> runs.
+        ``errors``: run -> one row for each seed, one number of six digits for each object,
+        ``None`` where it was never seen; ``groups``: name -> runs.
     """
     errors: dict[str, Any] = {}
     groups: dict[str, list[str]] = {}
@@ -250,6 +255,6 @@ def _recorded(folder: str | Path, objects: Sequence[str]) -> dict[str, Any]:
         for sweep in sweeps:
             for run in dict.fromkeys(row["run"] for row in sweep.rows):
                 e = np.stack([sweep.column(run, "error", obj) for obj in objects], axis=1)
-                errors[run] = [[None if np.isnan(v) else float(v) for v in row] for row in e]
+                errors[run] = [[None if np.isnan(v) else _short(v) for v in row] for row in e]
                 groups[group].append(run)
     return {"errors": errors, "groups": groups}
