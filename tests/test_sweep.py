@@ -713,7 +713,8 @@ def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, cap
     scenes = tmp_path / "d.yml"
     scenes.write_text(CONFIG.replace("name: b", "name: elsewhere"))
     (tmp_path / "c" / "b-s5.json").unlink()  # has not finished
-    assert transfer.main([str(trained), str(scenes), "elsewhere"]) == 0
+    assert transfer.main([str(trained), str(scenes), "elsewhere", "a"]) == 0
+    assert (tmp_path / "transfer-a.json").is_file()  # each run has a record
     record = runs.load(tmp_path / "transfer-elsewhere.json")
     assert [(row["run"], row["seed"]) for row in record.results] == [("a", 0), ("a", 1)]
     assert str(tmp_path) not in record.command

@@ -355,6 +355,7 @@ SHIPS = {
     "dsae-quarter",
     "basic-quarter",
     "basic-kp32-quarter",
+    "keynet-quarter",
     "keynet-quarter-vel-std-bg",
 }
 

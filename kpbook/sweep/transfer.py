@@ -100,18 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kpbook.sweep.transfer", description=__doc__)
     parser.add_argument("trained", type=Path, help="YAML file of the sweep that has been run")
     parser.add_argument("scenes", type=Path, help="YAML file of the sweep that describes frames")
-    parser.add_argument("run", help="which of its runs")
+    parser.add_argument("run", nargs="+", help="which of its runs; each makes a record")
     parser.add_argument("--out", type=Path, help="folder of the sweeps' folders, and of the record")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args(arguments)
     out = options.out or options.trained.parent
     try:
-        record = transfer(options.trained, options.scenes, options.run, out, options.device)
+        for run in options.run:
+            record = transfer(options.trained, options.scenes, run, out, options.device)
+            print(runs.table(record.results))
+            print(f"recorded in {record.save(out)}")
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(runs.table(record.results))
-    print(f"recorded in {record.save(out)}")
     return 0
 
 
