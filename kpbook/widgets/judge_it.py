@@ -36,7 +36,7 @@ _GROUPS = {
     "ablation": ("ablation", "recipe"),
     "scenes": ("scenes", "recipe"),
 }
-_TRUTH, _POINTS = 32767, 2047  # steps over a coordinate's range; 2047: a sixtieth of a pixel
+_TRUTH, _POINTS = 32767, 1023  # steps over a coordinate's range; 1023: a thirtieth of a pixel
 _RIVALS = ("R²", "R² within episodes", "R², all keypoints", "PCK", "PCK after the map")
 
 
@@ -233,17 +233,12 @@ def _described(name: str, points: np.ndarray, verdict: Verdict) -> dict[str, Any
     }
 
 
-def _short(x: float) -> float:
-    """A number to six digits: a page stores some hundred errors, and their text is most of it."""
-    return float(f"{x:.6g}")
-
-
 def _recorded(folder: str | Path, objects: Sequence[str]) -> dict[str, Any]:
     """Tracking errors of the recorded runs, and which runs stand together; as far as there are any.
 
     Returns:
-        ``errors``: run -> one row for each seed, one number of six digits for each object,
-        ``None`` where it was never seen; ``groups``: name -> runs.
+        ``errors``: run -> one row for each seed, one number for each object, ``None`` where it was
+        never seen; ``groups``: name -> runs.
     """
     errors: dict[str, Any] = {}
     groups: dict[str, list[str]] = {}
@@ -255,6 +250,6 @@ def _recorded(folder: str | Path, objects: Sequence[str]) -> dict[str, Any]:
         for sweep in sweeps:
             for run in dict.fromkeys(row["run"] for row in sweep.rows):
                 e = np.stack([sweep.column(run, "error", obj) for obj in objects], axis=1)
-                errors[run] = [[None if np.isnan(v) else _short(v) for v in row] for row in e]
+                errors[run] = [[None if np.isnan(v) else float(v) for v in row] for row in e]
                 groups[group].append(run)
     return {"errors": errors, "groups": groups}
