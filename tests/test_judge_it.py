@@ -223,8 +223,8 @@ def test_the_page_unpacks_what_python_packed(figure: JudgeIt) -> None:
         UNPACK
         + """
     const tracks = held.tracks.map((points) => points.map((track) => track.map((c) => [...c])));
-    const first = [...held.pictures.slice(0, 4096)].map((i) => held.palette[3 * i + 1]);
-    answer = { tracks, seen: [...held.seen], first }"""
+    const last = [...held.pictures.slice(-4096)].map((i) => held.palette[3 * i + 1]);
+    answer = { tracks, seen: [...held.seen], last }"""
     )
     got = evaluate(script, packed(figure))
     tracks = [np.array(t).transpose(2, 0, 1) for t in got["tracks"]]
@@ -232,8 +232,8 @@ def test_the_page_unpacks_what_python_packed(figure: JudgeIt) -> None:
     for track, want in zip(tracks, [flat.truth, *figure.points.values()], strict=True):
         np.testing.assert_array_equal(track, want)
     assert got["seen"] == flat.visible.astype(int).ravel().tolist()
-    green = figure.recording.images[judge_it.EPISODES, 0, 0, ..., 1].ravel().astype(int)
-    assert 0 <= (green - got["first"]).min() <= (green - got["first"]).max() < 8  # 32 shades
+    green = figure.recording.images[-1, -1, 0, ..., 1].ravel().astype(int)
+    assert 0 <= (green - got["last"]).min() <= (green - got["last"]).max() < 8  # 32 shades
 
 
 def test_rounded_positions_are_judged_as_those_that_were_given(figure: JudgeIt) -> None:

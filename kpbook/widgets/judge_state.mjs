@@ -44,7 +44,8 @@ export async function unpackJudge(view, about, counts) {
   let start = 0;
   const take = (n) => flat.slice(start, (start += n));
   const palette = take(3 * colours);
-  const pictures = take(episodes * T * H * W);
+  const common = take(H * W);
+  const pictures = take(episodes * T * H * W).map((v, i) => (v ? v - 1 : common[i % (H * W)]));
   const seen = take(frames * objects.length);
   const tracks = [objects.length, ...counts].map((points) => {
     const low = new Float64Array(take(16 * points).buffer);
