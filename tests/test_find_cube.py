@@ -22,10 +22,11 @@ from live_speed import Hand
 from toy_extractor import Toy
 
 import kpbook
-from kpbook import export, zoo
+from kpbook import export
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 from kpbook.widgets import FindTheCube
+from kpbook.widgets._networks import MENU
 from kpbook.widgets.find_cube import _look
 from kpbook.world.poses import Poses
 
@@ -288,7 +289,7 @@ def torch_s(network: Any, live: Figure) -> dict[str, np.ndarray]:
 
 @site_test
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", MENU)
 def test_the_browser_says_what_torch_says(live: Figure, name: str) -> None:
     """On the first view and, through the page's own pixels, on a rearranged one."""
     live.at.get_by_label("Network", exact=True).select_option(name)

@@ -349,6 +349,7 @@ def test_everything_that_ships_is_whole_small_and_has_a_card():
     assert files == {f"{name}.{end}" for name in zoo.names() for end in ("json", "safetensors")}
 
 
+SWITCHES = ("vel", "std", "bg", "vel-std", "vel-bg", "std-bg", "vel-std-bg")
 #: What kpbook.load promises: chapters and figures call these names.
 SHIPS = {
     "rarity",
@@ -357,6 +358,7 @@ SHIPS = {
     "basic-kp32-quarter",
     "keynet-quarter",
     "keynet-quarter-vel-std-bg",
+    *(f"basic-quarter-{switches}" for switches in SWITCHES),
 }
 
 

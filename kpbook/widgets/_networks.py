@@ -9,21 +9,27 @@ from kpbook import zoo
 from kpbook._checks import complain
 from kpbook.grid import as_size
 
+#: Shipped networks that a figure offers by itself. Basic with some of the switches ships as well,
+#: but would make the page heavier to show once more what Basic does.
+MENU = (
+    "rarity", "basic-kp32-quarter", "basic-quarter", "dsae-quarter", "keynet-quarter",
+    "keynet-quarter-vel-std-bg",
+)  # fmt: skip
+
 
 def extractors_for(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, Any]:
     """Return name -> extractor, in eval mode, each for images of ``size``.
 
     Args:
-        networks: Names of shipped networks, or extractors, which are put into eval mode; all
-            shipped ones for ``size`` if there are none. Of several with one name the later ones
-            are numbered.
+        networks: Names of shipped networks, or extractors, which are put into eval mode;
+            :data:`MENU` if there are none. Of several with one name the later ones are numbered.
         size: Height and width of the figure's images.
 
     Raises:
         ValueError: If a network takes images of another size, or a name is unknown.
     """
     found: dict[str, Any] = {}
-    for one in networks or _usual(size):
+    for one in networks or MENU:
         extractor = zoo.load(one) if isinstance(one, str) else one
         name = one if isinstance(one, str) else str(getattr(one, "name", "") or "yours")
         if _size(extractor) != size:
@@ -36,9 +42,3 @@ def extractors_for(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, 
 
 def _size(extractor: Any) -> tuple[int, int]:
     return as_size(extractor.image_size, name="image_size")
-
-
-def _usual(size: tuple[int, int]) -> list[str]:
-    """Shipped networks for this size, the recipe's first."""
-    names = [name for name in zoo.names() if _size(zoo.load(name)) == size]
-    return sorted(names, key=lambda name: name != "rarity")

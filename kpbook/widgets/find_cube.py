@@ -41,7 +41,8 @@ class FindTheCube(LiveFigure):
 
     Args:
         *networks: Names of shipped networks, or extractors for 64-pixel frames of the paper's
-            camera; all shipped ones that take such frames without it.
+            camera; without any, the recipe's, one of each of the papers' architectures, and
+            KeyNet with all switches.
         **traits: As below.
 
     Attributes:

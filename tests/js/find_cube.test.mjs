@@ -95,6 +95,20 @@ test("heat map and drawing of the first view unpack to shares of one", async () 
   assert.equal(blind.reconstruction, undefined);
 });
 
+test("a network is tried until it is fast once; only a slow start is forgiven", async () => {
+  const trial = async (took) => {
+    const times = [...took];
+    let clock = 0;
+    const fast = await engine.fastEnough(async () => (clock += times.shift()), () => clock);
+    return { fast, runs: took.length - times.length };
+  };
+  // The first four are measured: one core, a browser that still compiles.
+  assert.deepEqual(await trial([52, 16, 20, 21, 3, 3]), { fast: true, runs: 5 });
+  assert.deepEqual(await trial([8]), { fast: true, runs: 1 });
+  assert.deepEqual(await trial(Array(20).fill(15)), { fast: false, runs: 8 });
+  assert.deepEqual(await trial([300, 120, 3]), { fast: false, runs: 2 });
+});
+
 test("planes are channels first, from 0 to 1", () => {
   const planes = engine.toPlanes(Uint8Array.from([255, 0, 51, 0, 255, 102]), 1, 2);
   assert.deepEqual([...planes].map((v) => Math.round(10 * v)), [10, 0, 0, 10, 2, 4]);
