@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -35,9 +35,11 @@ def on_one_core(playwright: Any) -> Iterator[Any]:
     if hasattr(os, "sched_setaffinity"):
         core = {max(os.sched_getaffinity(0))}
         for process in psutil.Process().children(recursive=True):
-            if "chrom" in process.name().lower():
-                for thread in process.threads():  # those to come inherit it
-                    os.sched_setaffinity(thread.id, core)
+            with suppress(psutil.NoSuchProcess):  # whatever ends meanwhile needs no core
+                threads = process.threads() if "chrom" in process.name().lower() else []
+                for thread in threads:  # those to come inherit it
+                    with suppress(ProcessLookupError):
+                        os.sched_setaffinity(thread.id, core)
     yield chromium
     chromium.close()
 
