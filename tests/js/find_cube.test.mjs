@@ -102,8 +102,9 @@ test("a network is tried until it is fast once; only a slow start is forgiven", 
     const fast = await engine.fastEnough(async () => (clock += times.shift()), () => clock);
     return { fast, runs: took.length - times.length };
   };
-  // The first four are measured: one core, a browser that still compiles.
-  assert.deepEqual(await trial([52, 16, 20, 21, 3, 3]), { fast: true, runs: 5 });
+  // As measured on one core, while the browser still compiled.
+  assert.deepEqual(await trial([52.6, 16.2, 3.1, 16.4]), { fast: true, runs: 3 });
+  assert.deepEqual(await trial([51, 16, 21, 21, 3]), { fast: true, runs: 5 });
   assert.deepEqual(await trial([8]), { fast: true, runs: 1 });
   assert.deepEqual(await trial(Array(20).fill(15)), { fast: false, runs: 8 });
   assert.deepEqual(await trial([300, 120, 3]), { fast: false, runs: 2 });
