@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kpbook._checks import complain
+from kpbook._checks import check_unmasked, complain
 
 
 def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarray:
@@ -16,7 +16,9 @@ def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarra
     Raises:
         TypeError: If ``x`` does not hold numbers in a regular shape; the message says
             ``expected`` and ``hint``.
+        ValueError: If it is a masked array that hides a value.
     """
+    check_unmasked(x, name=name)
     try:
         numbers = np.asarray(_from_torch(x))
     except (TypeError, ValueError):  # rows of different lengths, or something odd within
@@ -25,6 +27,25 @@ def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarra
         got = repr(x) if isinstance(x, str | None) else f"a {type(x).__name__} that holds no array"
         raise TypeError(complain(name, got, expected, hint))
     return np.array(numbers, dtype=np.float64)
+
+
+def as_flags(x: Any, *, name: str, hint: str = "") -> np.ndarray:
+    """Return a copy of ``x`` as bool.
+
+    Raises:
+        TypeError: If ``x`` holds anything but True and False: a likelihood, 0 and 1, a word or a
+            NaN would all become one of the two.
+        ValueError: If it is a masked array that hides a value.
+    """
+    check_unmasked(x, name=name)
+    try:
+        flags = np.asarray(_from_torch(x))
+    except (TypeError, ValueError):
+        flags = np.asarray(None)
+    if flags.dtype != np.bool_:
+        got = f"dtype {flags.dtype}" if hasattr(x, "dtype") else f"a {type(x).__name__} of others"
+        raise TypeError(complain(name, got, "True and False (dtype bool)", hint))
+    return np.array(flags)
 
 
 def _from_torch(x: Any) -> Any:

@@ -24,9 +24,18 @@ def complain(name: str, got: object, expected: str, hint: str = "") -> str:
 
 
 def check_array(x: object, *, name: str, hint: str = "") -> None:
-    """Raise ``TypeError`` unless ``x`` is a torch tensor or a NumPy array."""
+    """Raise ``TypeError`` unless ``x`` is a torch tensor or a NumPy array without masked values."""
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise TypeError(complain(name, _type_name(x), "a torch.Tensor or a numpy.ndarray", hint))
+    check_unmasked(x, name=name)
+
+
+def check_unmasked(x: object, *, name: str) -> None:
+    """Raise ``ValueError`` if ``x`` is a masked array that hides a value: most code reads it."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        got = f"a masked array with {np.ma.count_masked(x)} of {x.size} values masked"
+        hint = "Pass what is missing as such (visible=, found=), and fill the array."
+        raise ValueError(complain(name, got, "a number in every place", hint))
 
 
 def check_tensor(x: object, *, name: str, hint: str = "") -> None:
@@ -142,6 +151,13 @@ def check_range(x: Any, low: float, high: float, *, name: str, hint: str = "") -
 def traced(x: Any) -> bool:
     """Whether ``x`` is a tensor of a network that is being exported: it has no values to check."""
     return isinstance(x, torch.Tensor) and torch.compiler.is_compiling()
+
+
+def check_flag(x: Any, *, name: str, hint: str = "") -> bool:
+    """Return ``x`` as ``bool``; raise ``TypeError`` unless it is one: "False" and 0 are none."""
+    if not isinstance(x, bool | np.bool_):
+        raise TypeError(complain(name, repr(x), "True or False", hint))
+    return bool(x)
 
 
 def check_integer(x: Any, *, name: str, minimum: int, hint: str = "") -> int:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kpbook import _checks as checks
+from kpbook._arrays import as_flags, as_float64
 
 
 def test_check_shape_returns_the_named_sizes_in_order():
@@ -137,3 +138,39 @@ def test_choice_lists_the_options_and_guesses():
 def test_a_missing_package_says_what_for_and_how_to_install():
     with pytest.raises(ImportError, match=r"no_such_thing: .*the world needs it.*kpbook\[world\]"):
         checks.require("no_such_thing", extra="world", purpose="the world")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda x: checks.check_shape(x, "n 2", name="z"),
+        lambda x: checks.check_floating(x, name="z"),
+        lambda x: as_float64(x, name="z", expected="numbers"),
+        lambda x: as_flags(x > 0, name="z"),
+    ],
+)
+def test_what_a_mask_hides_is_refused_like_nan(check):  # catches: NumPy's view of what lies below
+    hidden = np.ma.masked_array(np.zeros((3, 2)), mask=[[0, 0], [1, 0], [0, 0]])
+    with pytest.raises(ValueError, match=r"^z: got a masked array with 1 of 6 values masked"):
+        check(hidden)
+    check(np.ma.masked_array(np.zeros((3, 2))))  # hides nothing
+
+
+@pytest.mark.parametrize("x", [[0.2, 0.9], [0, 1, 2], np.array([1.0, np.nan]), "False", None])
+def test_flags_are_true_or_false_and_nothing_else(x):
+    with pytest.raises(TypeError, match=r"^visible: got .*expected True and False"):
+        as_flags(x, name="visible")
+
+
+def test_flags_are_a_copy():
+    given = np.array([True, False])
+    flags = as_flags(given, name="visible")
+    given[:] = True
+    assert flags.tolist() == [True, False]
+    assert as_flags(torch.tensor([True]), name="visible").tolist() == [True]
+
+
+@pytest.mark.parametrize("x", ["False", 0, 1.0, None])
+def test_one_flag_is_a_bool(x):
+    with pytest.raises(TypeError, match=r"^whiten: got .*expected True or False"):
+        checks.check_flag(x, name="whiten")
