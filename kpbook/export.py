@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,12 +21,15 @@ from torch import Tensor, nn
 import kpbook
 from kpbook._checks import complain, require
 from kpbook._files import write_atomically
+from kpbook.detect import check_ready
+from kpbook.extractors.base import Draws, Extractor, lacks, offers
 from kpbook.grid import as_size
 
 #: What the file computes from ``images``, float32 ``(B, 3, H, W)`` in [0, 1]; the last one if
 #: the extractor draws.
 OUTPUTS = ("keypoints", "heatmaps", "reconstruction")
 _PURPOSE = "writing ONNX files"
+_SAME = 1e-3  # share of the largest number: rounding stays below 1e-5, another batch above 0.1
 
 
 class _Whole(nn.Module):
@@ -39,11 +42,7 @@ class _Whole(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         extractor = self.extractor
         found = extractor(images), extractor.heatmaps(images)
-        return (*found, extractor.reconstruct(images)) if _draws(extractor) else found
-
-
-def _draws(extractor: Any) -> bool:
-    return hasattr(extractor, "reconstruct")
+        return (*found, extractor.reconstruct(images)) if offers(extractor, Draws) else found
 
 
 def _copy(extractor: Any) -> nn.Module:
@@ -64,8 +63,10 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
 
     The file takes ``images``, float32 ``(B, 3, H, W)`` in [0, 1], any B, and gives ``keypoints``
     ``(B, N, 2)`` in image coordinates, ``heatmaps`` ``(B, N, h, w)`` and, from an extractor that
-    draws, ``reconstruction`` ``(B, 3, h', w')``, as the extractor's own methods do. A program
-    that asks for one of them pays for that one. The values of the images are not checked there.
+    draws, ``reconstruction`` ``(B, 3, h', w')``, as the extractor's own methods do; with several
+    views or in metres, the shapes of :class:`kpbook.extractors.Extractor`. A program that asks for
+    one of them pays for that one. The values of the images are not checked there. Before the file
+    appears it is run on one and on five images and compared with torch.
 
     Its metadata hold ``kpbook`` (version), ``name``, and as JSON ``image_size`` (H, W).
 
@@ -78,27 +79,29 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ImportError: If onnx or onnxscript is missing, or torch is older than 2.6.
+        ImportError: If onnx, onnxscript or onnxruntime is missing, or torch is older than 2.6.
         TypeError: If the extractor is no module, or lacks a part of the contract.
-        ValueError: If it is in training mode, cannot be copied, or holds an operation that ONNX
-            does not know.
+        ValueError: If a part of it is in training mode, it cannot be copied, holds an operation
+            that ONNX does not know, or the file gives other numbers for another number of images.
     """
-    H, W = _check(extractor)
+    shape = _check(extractor)
     onnx = require("onnx", extra="export", purpose=_PURPOSE)
-    require("onnxscript", extra="export", purpose=_PURPOSE)
+    for package in ("onnxscript", "onnxruntime"):
+        require(package, extra="export", purpose=_PURPOSE)
     if "external_data" not in inspect.signature(torch.onnx.export).parameters:
         raise ImportError(complain("torch", torch.__version__, "2.6 or later for ONNX files"))
     whole = _copy(extractor).eval()
     # Two images: the exporter would take a batch of one for "always one".
-    example = torch.rand(2, 3, H, W, generator=torch.Generator().manual_seed(0))
+    example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "whole.onnx"
         _export(whole, example, file)
+        _try_other_batches(whole, file, shape)
         model = onnx.load(file)
     about = {
         "kpbook": kpbook.__version__,
         "name": str(getattr(extractor, "name", "")),
-        "image_size": json.dumps([H, W]),
+        "image_size": json.dumps(list(shape[-2:])),
     }
     onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
@@ -123,31 +126,69 @@ def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, fl
     if not Path(path).is_file():
         hint = "kpbook.export.to_onnx(extractor, path) writes it."
         raise FileNotFoundError(complain(str(path), "no such file", "an ONNX file", hint))
-    onnxruntime = require("onnxruntime", extra="export", purpose="running ONNX files")
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    with torch.no_grad():
-        ours = _copy(extractor)(images.cpu())
-    names = OUTPUTS[: len(ours)]
-    theirs = session.run(list(names), {"images": images.cpu().numpy()})
     return {
-        name: float(np.abs(a - b.numpy()).max())
-        for name, a, b in zip(names, theirs, ours, strict=True)
+        name: float(np.abs(a - b).max()) for name, a, b in _both(_copy(extractor), path, images)
     }
 
 
-def _check(extractor: Any) -> tuple[int, int]:
-    size: Any = getattr(extractor, "image_size", None)
+def _both(
+    whole: nn.Module, path: str | Path, images: Tensor
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name of each output, what the file gives, and what torch gives."""
+    onnxruntime = require("onnxruntime", extra="export", purpose="running ONNX files")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised; else it is printed, too
+    cpu = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
+    with torch.no_grad():
+        ours = [output.numpy() for output in whole(images.cpu())]
+    names = OUTPUTS[: len(ours)]
+    theirs = session.run(list(names), {"images": images.cpu().numpy()})
+    return iter(zip(names, theirs, ours, strict=True))
+
+
+def _try_other_batches(whole: nn.Module, file: Path, shape: tuple[int, ...]) -> None:
+    """Raise unless the file gives torch's numbers for one and for five images, too.
+
+    The export follows Python for two images; a loop over them, or a list of them, leaves two
+    images in the file for good.
+    """
+    for B in (1, 5):
+        images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(B))
+        try:
+            both = list(_both(whole, file, images))
+        except Exception as error:  # onnxruntime has many kinds
+            _complain_of_batch(B, str(error).splitlines()[0][:200], error)
+        for name, theirs, ours in both:
+            if theirs.shape != ours.shape:
+                _complain_of_batch(B, f"{name} of shape {theirs.shape} for {ours.shape}")
+            off = float(np.abs(theirs - ours).max())
+            if not off <= _SAME * max(1.0, float(np.abs(ours).max())):
+                _complain_of_batch(B, f"{name} that differ from torch's by {off:.3g}")
+
+
+def _complain_of_batch(B: int, what: str, error: Exception | None = None) -> NoReturn:
+    hint = (
+        "Usual cause: a Python loop or torch.stack over the images of a batch, or a size read as "
+        "a number (x.shape[0] in a list). Write it for the whole batch at once."
+    )
+    got = f"a file that goes wrong on {B} image(s): {what}"
+    raise ValueError(complain("extractor", got, "one file for any number", hint)) from error
+
+
+def _check(extractor: Any) -> tuple[int, ...]:
+    """Return the shape of one image, or of one image from each view."""
     if not isinstance(extractor, nn.Module):
         got = type(extractor).__name__
         raise TypeError(complain("extractor", got, "a torch module of the extractor's contract"))
-    lacking = [name for name in ("heatmaps", "image_size") if not hasattr(extractor, name)]
+    lacking = lacks(extractor, Extractor)
     if lacking:
         hint = "kpbook.extractors.base says what each part is."
         raise TypeError(complain("extractor", f"none of {lacking}", "the whole contract", hint))
-    if extractor.training:
-        hint = "Batch normalisation would freeze what stands in one batch: call .eval()."
-        raise ValueError(complain("extractor", "training mode", "eval mode", hint))
-    return as_size(size, name="image_size")
+    check_ready(extractor)
+    size = as_size(extractor.image_size, name="image_size")
+    views = getattr(extractor, "views", 1)
+    return (views, 3, *size) if views > 1 else (3, *size)
 
 
 def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
@@ -160,7 +201,7 @@ def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
                 (example,),
                 file,
                 input_names=["images"],
-                output_names=list(OUTPUTS if _draws(whole.extractor) else OUTPUTS[:2]),
+                output_names=list(OUTPUTS if offers(whole.extractor, Draws) else OUTPUTS[:2]),
                 dynamic_shapes=({0: torch.export.Dim("B")},),
                 external_data=False,  # else the weights go to a second file
                 dynamo=True,
@@ -168,7 +209,7 @@ def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         hint = (
-            "Usual causes: a Python branch on a tensor's value (call kpbook's unchecked cores, or "
+            "Usual causes: a Python branch on a tensor's value (call kpbook.cores, or "
             "check before), or NumPy in forward. The exporter says: " + _first_cause(error)
         )
         expected = "operations that ONNX knows"

@@ -4,8 +4,9 @@ Scores of cells (``logits``) become a distribution over cells (``heatmaps``), a 
 becomes a point, and a point becomes a Gaussian map again. Points are **(x, y)** in map
 coordinates, x right, y down, -1 and +1 at the centres of the border cells (:mod:`kpbook.grid`).
 
-Public functions check values. A network calls the functions with a leading underscore: the same
-arithmetic without the checks, which would break ``torch.export`` and ``vmap``.
+These functions check values. A network calls those of :mod:`kpbook.cores`: the same arithmetic
+without the checks, for which a GPU waits and which would break ``torch.export`` and ``vmap``.
+Numbers of 16 bits are computed with, and returned, in float32.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 import torch
 from torch import Tensor
 
+from kpbook import cores
 from kpbook._checks import (
     check_choice,
     check_finite,
@@ -57,10 +59,10 @@ def spatial_softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor
         ValueError: If it has fewer than two axes or an empty one, a map has no softmax (NaN,
             +inf, all -inf), or a temperature is not positive.
     """
-    tau = _checked(logits, temperature)
-    heatmaps = _softmax(logits, tau)
+    logits, tau = _checked(logits, temperature)
+    heatmaps = cores.softmax(logits, tau)
     if not _is_finite(heatmaps[..., 0, 0]):  # a map without a softmax is NaN in every cell
-        heatmaps = _softmax(_highest_at_zero(logits), tau)
+        heatmaps = cores.softmax(_highest_at_zero(logits), tau)
         _check_found(heatmaps[..., 0, :1], _NAN_HINT)
     return heatmaps
 
@@ -82,7 +84,7 @@ def expectation(heatmaps: Tensor) -> Tensor:
             lie outside the map. Scores want :func:`soft_argmax`.
     """
     _check_heatmaps(heatmaps)
-    return _expectation(heatmaps)
+    return cores.expectation(heatmaps)
 
 
 def soft_argmax(
@@ -124,11 +126,11 @@ def soft_argmax(
         >>> soft_argmax(logits)
         tensor([-0.2500,  0.0000])
     """
-    tau = _checked(logits, temperature)
-    points = _soft_argmax(logits, tau, separable)
+    logits, tau = _checked(logits, temperature)
+    points = cores.soft_argmax(logits, tau, separable)
     # Looked for on the small output, not on the maps: that would be a pass over the memory.
     if not _is_finite(points):
-        points = _soft_argmax(_highest_at_zero(logits), tau, separable)
+        points = cores.soft_argmax(_highest_at_zero(logits), tau, separable)
         _check_found(points, _SEPARABLE_HINT if separable else _NAN_HINT)
     return points
 
@@ -147,7 +149,7 @@ def mode(logits: Tensor) -> Tensor:
     best, cell = logits.detach().flatten(-2).max(dim=-1)  # max propagates NaN, so best shows it
     if torch.isnan(best).any():
         raise ValueError(complain("logits", "NaN in a map", "numbers", "NaN has no order."))
-    return cell_coordinates((H, W), like=logits).reshape(-1, 2)[cell]
+    return cell_coordinates((H, W), like=cores.wide(logits)).reshape(-1, 2)[cell]
 
 
 def presence(logits: Tensor, form: str = "equation") -> Tensor:
@@ -168,6 +170,7 @@ def presence(logits: Tensor, form: str = "equation") -> Tensor:
     """
     _check_maps(logits, "logits", _LOGITS_HINT)
     check_choice(form, ("equation", "listing"), name="form")
+    logits = cores.wide(logits)
     tanh_last = form == "equation"
     present = logits.mean((-2, -1)).tanh() if tanh_last else logits.tanh().mean((-2, -1))
     _check_found(present[..., None], "A NaN, or +inf beside -inf, has no mean.")
@@ -189,6 +192,7 @@ def spread(heatmaps: Tensor) -> Tensor:
         ``(...)``, map units, 0 for a single cell.
     """
     H, W = _check_heatmaps(heatmaps)
+    heatmaps = cores.wide(heatmaps)
     x, y = axis_coordinates(W, like=heatmaps), axis_coordinates(H, like=heatmaps)
     px, py = heatmaps.sum(-2), heatmaps.sum(-1)
     # Centred before squaring: E[x^2] - E[x]^2 would cancel to noise on a sharp map.
@@ -214,6 +218,7 @@ def entropy(heatmaps: Tensor) -> Tensor:
         ``(...)``, from 0 (one cell) to 1 (uniform). A map of one cell has 0.
     """
     H, W = _check_heatmaps(heatmaps)
+    heatmaps = cores.wide(heatmaps)
     # Clamped inside the logarithm: an empty cell adds 0 and has a finite gradient.
     tiny = torch.finfo(heatmaps.dtype).tiny
     nats = 0.0 - (heatmaps * heatmaps.clamp_min(tiny).log()).sum((-2, -1))
@@ -248,61 +253,22 @@ def gaussian_maps(points: Tensor, size: Size, sigma: float | Tensor) -> Tensor:
     check_floating(points, name="points", hint="Points are coordinates, not cell indices.")
     check_finite(points, name="points")
     check_positive(sigma, name="sigma", hint="A standard deviation in units of the points.")
+    points = cores.wide(points)
     sigma_t = torch.as_tensor(sigma, dtype=points.dtype, device=points.device)
     _check_broadcast(sigma_t, points.shape[:-1], "sigma")
-    return _gaussian_maps(points, as_size(size), sigma_t)
+    return cores.gaussian_maps(points, as_size(size), sigma_t)
 
 
-def _softmax(logits: Tensor, tau: Tensor | None) -> Tensor:
-    """Softmax over the last two axes; ``tau`` is ``None`` for 1, which saves a pass."""
-    scores = logits if tau is None else logits / tau[..., None, None]
-    return torch.softmax(scores.flatten(-2), dim=-1).view(logits.shape)
-
-
-def _expectation(heatmaps: Tensor) -> Tensor:
-    # Through the marginals: two sums that read the maps once each, and a gradient that is an
-    # expanded view. A product with all cell coordinates is as fast forward but not backward.
-    H, W = (int(n) for n in heatmaps.shape[-2:])  # torch.jit.trace makes tensors of sizes
-    x = heatmaps.sum(-2) @ axis_coordinates(W, like=heatmaps)
-    y = heatmaps.sum(-1) @ axis_coordinates(H, like=heatmaps)
-    return torch.stack([x, y], dim=-1)
-
-
-def _soft_argmax(logits: Tensor, tau: Tensor | None = None, separable: bool = False) -> Tensor:
-    """The unchecked core of :func:`soft_argmax`, for networks."""
-    if not separable:
-        return _expectation(_softmax(logits, tau))
-    H, W = logits.shape[-2:]
-    along_x, along_y = logits.sum(-2) / H, logits.sum(-1) / W  # faster than .mean on a CPU
-    if tau is not None:  # with the maximum at 0 the quotient cannot overflow
-        along_x, along_y = (
-            (along - along.detach().amax(-1, keepdim=True)) / tau[..., None]
-            for along in (along_x, along_y)
-        )
-    x = along_x.softmax(-1) @ axis_coordinates(W, like=logits)
-    y = along_y.softmax(-1) @ axis_coordinates(H, like=logits)
-    return torch.stack([x, y], dim=-1)
-
-
-def _gaussian_maps(points: Tensor, size: tuple[int, int], sigma: Tensor) -> Tensor:
-    """The unchecked core of :func:`gaussian_maps`. A Gaussian is a product of its two axes."""
-    H, W = size
-    # Divided before squaring: the square of a small sigma underflows.
-    dx = (axis_coordinates(W, like=points) - points[..., :1]) / sigma[..., None]
-    dy = (axis_coordinates(H, like=points) - points[..., 1:]) / sigma[..., None]
-    gx, gy = (-0.5 * dx**2).exp(), (-0.5 * dy**2).exp()
-    return gy[..., :, None] * gx[..., None, :]
-
-
-def _checked(logits: Tensor, temperature: float | Tensor) -> Tensor | None:
-    """Check both; return the temperature as a tensor, or ``None`` where it is 1."""
+def _checked(logits: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor | None]:
+    """Check both; return the logits and the temperature as a tensor, or ``None`` where it is 1."""
     _check_maps(logits, "logits", _LOGITS_HINT)
     check_positive(temperature, name="temperature", hint=_TEMPERATURE_HINT)
+    logits = cores.wide(logits)
     if isinstance(temperature, float | int) and temperature == 1:
-        return None
+        return logits, None
     tau = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)
     _check_broadcast(tau, logits.shape[:-2], "temperature")
-    return tau.clamp(min=torch.finfo(tau.dtype).tiny)  # 1e-300 is 0 in float32
+    return logits, tau.clamp(min=torch.finfo(tau.dtype).tiny)  # 1e-300 is 0 in float32
 
 
 def _highest_at_zero(logits: Tensor) -> Tensor:
@@ -337,7 +303,7 @@ def _check_maps(maps: Tensor, name: str, hint: str) -> tuple[int, ...]:
 def _check_heatmaps(heatmaps: Tensor) -> tuple[int, ...]:
     hint = "Heat maps are what spatial_softmax returns; scores go into soft_argmax."
     sizes = _check_maps(heatmaps, "heatmaps", hint)
-    total = heatmaps.detach().sum((-2, -1))
+    total = cores.wide(heatmaps.detach()).sum((-2, -1))
     check_finite(total, name="heatmaps", hint=hint)
     check_range(heatmaps, 0, 1.01, name="heatmaps", hint=hint)
     check_range(total, 0.99, 1.01, name="sum of each heat map", hint=hint)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from kpbook import cores
 from kpbook._checks import (
     check_finite,
     check_floating,
@@ -92,10 +92,7 @@ def resize(images: Tensor, size: Size) -> Tensor:
     do not change (its image coordinates do, slightly: :mod:`kpbook.grid`).
     """
     check_images(images)
-    resized = functional.interpolate(
-        images.float(), as_size(size), mode="bilinear", align_corners=False, antialias=True
-    )
-    return resized.clamp(0, 1).to(images.dtype)
+    return cores.resize(images, as_size(size))
 
 
 def crop(images: Tensor, top: int, left: int, size: Size) -> Tensor:

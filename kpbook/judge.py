@@ -18,7 +18,7 @@ import torch
 
 from kpbook import runs
 from kpbook._checks import check_choice, check_positive, complain
-from kpbook._detected import Detector, as_keypoints, keypoints, read_points
+from kpbook.detect import Detector, keypoints, read_points
 from kpbook.episodes import Episodes, Flat
 from kpbook.metric import (
     THRESHOLD_OF,
@@ -186,7 +186,7 @@ def judge(
         raise ValueError(complain("episodes", got, "at least 4 with truth", hint))
     steps = _windows(lengths, episodes.truth.shape[1])
     flat = episodes.flat(view)
-    points = as_keypoints(detector, flat)
+    points = keypoints(detector, episodes, view)
     size = episodes.image_size
     second = second_half(flat)
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kpbook import cores
 from kpbook._checks import (
     check_floating,
     check_integer,
@@ -52,13 +53,7 @@ def reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None = N
         _check_floats(weight, f"{B} 1 {H} {W}", name="weight", hint="One number per pixel.")
         hint = "A loss below 0 would be won by drawing worse."
         check_range(weight, 0, math.inf, name="weight", hint=hint)
-    return _reconstruction(prediction, target, weight)
-
-
-def _reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """:func:`reconstruction` without a look at the values, which a GPU would wait for."""
-    squared = (prediction - target).square()
-    return squared.mean() if weight is None else (weight * squared).mean()
+    return cores.reconstruction(prediction, target, weight)
 
 
 def _check_floats(x: Tensor, pattern: str, *, name: str, hint: str = "") -> tuple[int, ...]:

@@ -103,17 +103,48 @@ def test_a_branch_on_values_is_refused_in_words_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def part_in_training():
+    """Batch normalisation that a step of fine-tuning has left in training mode."""
+    network = Toy().eval()
+    network.encoder[1].train()
+    return network
+
+
 @pytest.mark.parametrize(
     ("extractor", "error", "message"),
     [
         (lambda images: images, TypeError, "extractor: got function, expected a torch module"),
-        (nn.Conv2d(3, 1, 1), TypeError, r"none of \['heatmaps', 'image_size'\]"),
-        (Toy().train(), ValueError, r"training mode, expected eval mode.*\.eval\(\)"),
+        (nn.Conv2d(3, 1, 1), TypeError, r"none of \['image_size', 'heatmaps'\]"),
+        (Toy().train(), ValueError, r"training mode, expected one in evaluation mode.*\.eval\(\)"),
+        (part_in_training(), ValueError, r"training mode \(its part 'encoder\.1'\)"),
     ],
 )
 def test_what_cannot_be_written_is_said(tmp_path, extractor, error, message):
     with pytest.raises(error, match=message):
         export.to_onnx(extractor, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Stacks(Toy):
+    """Images one after the other, as a list: two of them, in the export."""
+
+    def heatmaps(self, images):
+        return torch.stack([super(Stacks, self).heatmaps(one[None])[0] for one in images])
+
+
+class Counts(Toy):
+    """The number of images, once read as a number."""
+
+    def forward(self, images):
+        B = len([one for one in images])  # noqa: C416 - as people write it
+        return super().forward(images) / B
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Stacks, Counts])
+def test_a_batch_size_baked_into_the_file_is_refused(tmp_path, kind):
+    with pytest.raises(ValueError, match=r"extractor: got a file that goes wrong on 1 image"):
+        export.to_onnx(kind().eval(), tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kpbook import grid
+from kpbook import cores, grid
 from kpbook import heatmaps as hm
 from kpbook.extractors import ExtractorError, check_extractor
 
@@ -37,10 +37,10 @@ class Colours(nn.Module):
         return self.gain * nn.functional.avg_pool2d(scores, 3, stride=1, padding=1)
 
     def heatmaps(self, images):
-        return hm._softmax(self.scores(images), None)
+        return cores.softmax(self.scores(images), None)
 
     def forward(self, images):
-        return hm._expectation(self.heatmaps(images))
+        return cores.expectation(self.heatmaps(images))
 
 
 def test_a_sound_extractor_passes_every_check():
@@ -57,11 +57,11 @@ class Strided(Colours):
 
     def heatmaps(self, images):
         scores = super().scores(images)
-        return hm._softmax(nn.functional.avg_pool2d(scores, 5, stride=2), None)
+        return cores.softmax(nn.functional.avg_pool2d(scores, 5, stride=2), None)
 
     def forward(self, images):
         maps = self.heatmaps(images)
-        z = hm._expectation(maps)
+        z = cores.expectation(maps)
         stride, offset = grid.map_geometry(self.layers)
         size = tuple(maps.shape[-2:])
         return grid.map_to_image(z, size, (H, W), stride, offset) if self.convert else z
@@ -76,7 +76,7 @@ class MapCoordinates(Strided):
 
     def heatmaps(self, images):
         scores = Colours.scores(self, images)
-        return hm._softmax(nn.functional.avg_pool2d(scores, 9, stride=2), None)
+        return cores.softmax(nn.functional.avg_pool2d(scores, 9, stride=2), None)
 
 
 class Swapped(Colours):
@@ -114,7 +114,7 @@ class Scores(Colours):
         return self.scores(images)
 
     def forward(self, images):
-        return hm._soft_argmax(self.scores(images))
+        return cores.soft_argmax(self.scores(images))
 
 
 class NaN(Colours):
@@ -127,7 +127,7 @@ class OneMap(Colours):
         return super().heatmaps(images)[:, :1]
 
     def forward(self, images):
-        return hm._expectation(super().heatmaps(images))
+        return cores.expectation(super().heatmaps(images))
 
 
 class Noise(Colours):
@@ -159,7 +159,7 @@ class ListOfMaps(Colours):
         return list(super().heatmaps(images))
 
     def forward(self, images):
-        return hm._expectation(super().heatmaps(images))
+        return cores.expectation(super().heatmaps(images))
 
 
 class TenPercentOff(Colours):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kornia.geometry import subpix
 from torch.func import vmap
 
+from kpbook import cores
 from kpbook import heatmaps as hm
 
 SHAPES = [(3, 5), (7, 4), (1, 6), (5, 1)]  # H != W catches: swapped x and y
@@ -178,11 +179,11 @@ def test_cells_may_be_masked_with_minus_infinity():
 
 def test_the_core_runs_under_vmap_and_export():
     logits = maps(2, 3, 4, 5)
-    torch.testing.assert_close(vmap(hm._soft_argmax)(logits), hm.soft_argmax(logits))
+    torch.testing.assert_close(vmap(cores.soft_argmax)(logits), hm.soft_argmax(logits))
 
     class Module(torch.nn.Module):
         def forward(self, logits):
-            return hm._soft_argmax(logits)
+            return cores.soft_argmax(logits)
 
     exported = torch.export.export(Module(), (logits,)).module()
     torch.testing.assert_close(exported(logits), hm.soft_argmax(logits))

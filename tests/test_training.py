@@ -385,7 +385,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_used(tmp_path, da
         "other": file_of_another_program(),
     }
     newest.write_bytes(contents[damage])
-    extractor = toy(9)  # the checkpoint's weights count, not these
+    extractor = toy()
     with pytest.warns(UserWarning, match=r"step-00000005\.safetensors: got .*an earlier one used"):
         result = fit(
             extractor, discs(4), folder=tmp_path, name="run", checkpoint_every=0, **SHORT, **QUIET
@@ -463,11 +463,44 @@ def test_a_finished_run_is_read_not_run_again(tmp_path):
         def loss(self, batch):
             raise Broken
 
-    again = fit(Idle(), discs(4), folder=tmp_path, **SHORT, **QUIET)
+    idle = Idle()
+    idle.load_state_dict(toy().state_dict())
+    again = fit(idle, discs(4), folder=tmp_path, **SHORT, **QUIET)
     assert_same_run(again, first)
     assert again.curve == first.curve
     assert again.record.device == "another machine"
     assert again.record.results == first.record.results
+
+
+def test_a_second_seed_in_the_same_folder_is_not_given_the_firsts_result(tmp_path):
+    """Catches: three seeds of one network, and the first one's weights three times."""
+    options = {"folder": tmp_path, **SHORT, **QUIET}
+    first = fit(toy(0), discs(4), **options)
+    other = toy(1)
+    with pytest.raises(ValueError, match=r"run that began with other weights.*a name or a folder"):
+        fit(other, discs(4), **options)
+    assert torch.equal(other.colours, toy(1).colours)
+    for mine in (toy(0), first.extractor):  # as it began, and as it ended
+        assert_same_run(fit(mine, discs(4), **options), first)
+    again = fit(toy(1), discs(4), resume=False, **options)
+    assert not torch.equal(again.extractor.colours, first.extractor.colours)
+
+
+def test_an_unfinished_run_of_other_weights_goes_on_with_a_warning(tmp_path):
+    broken_after(tmp_path, 3)
+    with pytest.warns(UserWarning, match=r"other weights\. That run goes on; resume=False"):
+        result = fit(toy(9), discs(4), folder=tmp_path, name="run", **SHORT, **QUIET)
+    assert_same_run(result, fit(toy(), discs(4), **SHORT, **QUIET))
+
+
+def test_a_checkpoint_that_does_not_say_how_it_began_is_taken(tmp_path):
+    whole = fit(toy(), discs(4), **SHORT, **QUIET)
+    broken_after(tmp_path, 3)
+    path = checkpoints.Shelf(tmp_path, "run").paths()[-1]
+    state = checkpoints.read(path)
+    del state.notes["began_as"]  # as before version 0.2
+    checkpoints.write(path, state)
+    assert_same_run(fit(toy(9), discs(4), folder=tmp_path, name="run", **SHORT, **QUIET), whole)
 
 
 def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
@@ -529,7 +562,7 @@ def test_ctrl_c_keeps_what_was_learned_and_a_later_call_goes_on(tmp_path):
     assert checkpoint_steps(tmp_path) == [4]
     assert not (tmp_path / "run.json").exists()  # a record says that a run is finished
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    again = fit(toy(8), discs(4), **options)
+    again = fit(result.extractor, discs(4), **options)  # what it has learned is not held against it
     assert again.stopped is None
     assert_same_run(again, whole)
 
@@ -609,7 +642,7 @@ def test_an_interrupt_that_is_raised_keeps_the_weights_and_a_later_call_is_the_s
     else:
         taken.prepare(discs(4))
     assert_equal(weights(extractor), weights(taken))
-    again = fit(toy(8, dropout=0.1), discs(4), **options)
+    again = fit(toy(dropout=0.1), discs(4), **options)
     assert again.stopped is None
     assert_same_run(again, six_steps)
 
@@ -789,7 +822,7 @@ def test_times_add_up_over_resumed_runs_and_count_getting_ready(tmp_path):
     with pytest.warns(UserWarning, match="Interrupted"):
         first = fit(stop_after(Slow(), 1, press_ctrl_c), discs(4), **options)
     assert first.curve[-1]["seconds"] > 0.3
-    second = fit(Slow(), discs(4), **options)
+    second = fit(first.extractor, discs(4), **options)
     seconds = [row["seconds"] for row in second.curve]
     assert seconds == sorted(seconds)
     assert seconds[-1] > 0.6
@@ -967,7 +1000,7 @@ def without_truth(episodes: Episodes) -> Episodes:
     ("change", "error", "message"),
     [
         ({"extractor": Wordless()}, TypeError,
-         "Wordless, which has no batch, loss, .*image_size, batch, loss.*registry.build makes"),
+         "Wordless, which has no batch, loss, .*learns: batch, loss.*registry.build makes"),
         ({"extractor": Bare("words")}, TypeError,
          r"extractor\.batch: got a dict without images.*Or state images_per_batch"),
         ({"extractor": NoImages()}, ValueError, r"images_per_batch: got 0, expected at least 1"),

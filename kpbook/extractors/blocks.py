@@ -1,4 +1,4 @@
-"""Parts that several extractors share: stacks of convolutions, their geometry, Gaussian layers."""
+"""Parts that several extractors share: stacks of convolutions, their geometry, pixel weights."""
 
 from __future__ import annotations
 
@@ -7,31 +7,19 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from kpbook._checks import (
-    check_finite,
-    check_floating,
-    check_range,
-    check_shape,
-    check_tensor,
-    complain,
-)
+from kpbook import cores
+from kpbook._checks import check_floating, check_shape, check_tensor, complain
 from kpbook.grid import as_size, map_geometry
-from kpbook.heatmaps import _gaussian_maps
-from kpbook.images import layout_hint, resize, to_float
+from kpbook.images import layout_hint, to_float
 from kpbook.losses import colour_rarity, rarity_weight
 
 _SIZE_HINT = "The network was built for this size; kpbook.images.resize changes images."
 _FLOAT_HINT = "kpbook.images.to_float converts bytes (..., H, W, 3)."
-_NOTICEABLE = 0.12  # difference from the median frame, summed over colours: 30 of 765 levels
-_LIMIT = 8.0  # of a whitened difference, in standard deviations
-_FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e-5
+NOTICEABLE = 0.12  # difference from the median frame, summed over colours: 30 of 765 levels
 _BINS = 8
 _RAREST = 1e-4  # share of the pixels below which a colour is noise: 0.4 pixels a frame of 64
 _TARGET = 64
-_MOMENTUM = 0.01  # of the running mean of heat maps: the last few hundred steps
-_NEVER = 0.01  # share of a place where a keypoint has never been: 4.6 in the softmax's exponent
 _LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
 
@@ -49,6 +37,11 @@ def conv(
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     ]
+
+
+def twice() -> nn.Module:
+    """Twice as many pixels each way, bilinear; pixel edges stay in place."""
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def windows(stack: Iterable[nn.Module]) -> Iterator[tuple[int, int, int]]:
@@ -79,10 +72,9 @@ def geometry(
 
 
 def check_input(images: Tensor, size: int | tuple[int, int], dtype: torch.dtype) -> None:
-    """Raise unless ``images`` is ``(B, 3, H, W)`` in [0, 1] of the network's size and ``dtype``.
+    """Raise unless ``images`` is ``(B, 3, H, W)`` of the network's size and ``dtype``.
 
-    The look at the values is left out while a network is exported, traced or mapped: there are
-    none yet. A trace has no plain sizes either.
+    No look at the values: a GPU would wait for it. A trace has no plain sizes.
     """
     if torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined]
         return
@@ -99,9 +91,6 @@ def check_input(images: Tensor, size: int | tuple[int, int], dtype: torch.dtype)
     if images.dtype != dtype and not torch.is_autocast_enabled(images.device.type):
         hint = f"images.to({dtype}) changes them."
         raise TypeError(complain("images", images.dtype, f"{dtype}, as the weights", hint))
-    if not (torch.compiler.is_compiling() or _is_mapped(images)):
-        check_finite(images, name="images")
-        check_range(images, -0.1, 1.1, name="images", hint="Divide bytes by 255: images.to_float.")
 
 
 def _is_mapped(x: Tensor) -> bool:
@@ -146,105 +135,6 @@ def median_frame(frames: np.ndarray) -> np.ndarray:
     return median
 
 
-class Difference(nn.Module):
-    r"""What sets a frame apart from the median frame; needs a camera that stands still.
-
-    The difference :math:`d` is whitened, :math:`C^{-1/2} d` with :math:`C = \overline{d d^T}` over
-    the pixels of the training frames, so that a hue that is rare in the scene counts as much as
-    the brightness of a large grey arm. The gate is :math:`g \tanh(\|d\|_1 / s)` of the largest
-    difference in a cell.
-
-    Args:
-        size: Pixels of the square image.
-        map_size: Cells of the map that the gate opens.
-        whiten: Whether to whiten; else the frame is passed on as it is.
-        gate: :math:`g`, in units of the softmax's exponent.
-
-    Raises:
-        ValueError: If the cells do not tile the image and there is a gate.
-    """
-
-    scene: Tensor
-    whitening: Tensor
-
-    def __init__(self, size: int, map_size: tuple[int, int], whiten: bool, gate: float) -> None:
-        super().__init__()
-        self.whiten, self.gate, self.cell = whiten, gate, size // map_size[0]
-        if gate and self.cell * map_size[0] != size:
-            hint = "Leave the gate at 0 for this architecture."
-            raise ValueError(
-                complain(
-                    "gate", f"a map of {map_size} for {size} px", "cells that tile the image", hint
-                )
-            )
-        self.register_buffer("scene", torch.zeros(3, size, size))
-        self.register_buffer("whitening", torch.eye(3))
-
-    def prepare(self, frames: np.ndarray) -> None:
-        """Find the median frame and the whitening from uint8 frames ``(F, H, W, 3)``."""
-        scene = median_frame(frames)
-        some = frames[:: max(1, len(frames) // 500)]
-        d = (some / 255 - scene).reshape(-1, 3)
-        spread, axes = np.linalg.eigh(d.T @ d / len(d) + _FLOOR * np.eye(3))
-        self.whitening.copy_(torch.from_numpy((axes / np.sqrt(spread)) @ axes.T))
-        self.scene.copy_(torch.from_numpy(scene).movedim(-1, 0))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Images ``(B, 3, H, W)`` to what the encoder sees, same shape, and the gate."""
-        d = images - self.scene
-        gate: Tensor | float = 0.0
-        if self.gate:
-            largest = functional.max_pool2d(d.abs().sum(1, keepdim=True), self.cell)
-            gate = self.gate * (largest / _NOTICEABLE).tanh()
-        if not self.whiten:
-            return images, gate
-        seen = torch.einsum("ij,bjhw->bihw", self.whitening, d)
-        return seen.clamp(-_LIMIT, _LIMIT), gate
-
-
-class SpatialPrior(nn.Module):
-    r"""Where each keypoint has been seen; says where it may be while its object is hidden.
-
-    A keypoint whose object is hidden finds no peak: its map spreads over whatever else the frame
-    shows, the whole arm, say, and its mean lies where the object can never be. The logarithm of a
-    prior is what Bayes' rule adds to the scores:
-
-    .. math:: \alpha \log\big(\min(1,\, h w\, \bar p_n) + \epsilon\big)
-
-    with :math:`\bar p_n` the running mean of the keypoint's heat maps, blurred over 3 x 3 cells.
-    Maps count by the square of their largest probability, so the sure ones do. Every place that is
-    visited as often as the average one has the same value; only rare ones are held against a map.
-
-    Args:
-        keypoints: N.
-        map_size: Cells of the heat maps.
-        strength: :math:`\alpha`.
-    """
-
-    usual: Tensor
-
-    def __init__(self, keypoints: int, map_size: tuple[int, int], strength: float) -> None:
-        super().__init__()
-        self.strength, self.cells = strength, map_size[0] * map_size[1]
-        self.register_buffer("usual", torch.full((keypoints, *map_size), 1 / self.cells))
-
-    def forget(self) -> None:
-        """Start anew: every place is as usual as any other."""
-        self.usual.fill_(1 / self.cells)
-
-    @torch.no_grad()
-    def observe(self, maps: Tensor) -> None:
-        """Take heat maps ``(B, N, h, w)`` into the running mean."""
-        sure = maps.amax((-2, -1), keepdim=True).square()
-        self.usual.lerp_((sure * maps).mean(0), _MOMENTUM)
-
-    def forward(self) -> Tensor:
-        """What is added to the scores, ``(N, h, w)``; at most about 0."""
-        times = self.cells * self.usual / self.usual.sum((-2, -1), keepdim=True)
-        near = functional.avg_pool2d(times[None], 3, 1, 1, count_include_pad=False)[0]
-        return self.strength * (near.clamp(max=1) + _NEVER).log()
-
-
 class PixelWeight(nn.Module):
     """How much each pixel counts: an equal share, one by rare colour, one by motion; mean 1.
 
@@ -268,7 +158,7 @@ class PixelWeight(nn.Module):
         """Count colours and moving pixels in uint8 frames ``(F, H, W, 3)``."""
         self.table.copy_(colour_rarity(frames, bins=_BINS, floor=_RAREST))
         scene = torch.from_numpy(median_frame(frames)).movedim(-1, 0)
-        self.scene.copy_(resize(scene[None], _TARGET)[0])
+        self.scene.copy_(cores.resize(scene[None], (_TARGET, _TARGET))[0])
         some = to_float(frames[:: max(1, len(frames) // 500)])
         self.moving.copy_(_moves(some, scene).float().mean().clamp_min(1e-3))
 
@@ -283,48 +173,4 @@ class PixelWeight(nn.Module):
 
 
 def _moves(images: Tensor, scene: Tensor) -> Tensor:
-    return (images - scene).abs().sum(1, keepdim=True) > _NOTICEABLE
-
-
-class GaussianDecoder(nn.Module):
-    r"""Draw each keypoint as a Gaussian map and turn the maps into an image.
-
-    Source: Jakab et al. (2018); Cramer et al. (2024). Their :math:`e^{-d^2/\sigma^2}` with
-    :math:`\sigma = 0.1` is our :math:`e^{-d^2/2\sigma^2}` with 0.0707.
-
-    Args:
-        stack: Layers from ``(B, N, *map_size)`` to ``(B, 3, h, w)``.
-        map_size: Cells of the Gaussian maps.
-        keypoints: N.
-        sigma: Width at the start, map coordinates.
-        learned: ``"no"``, ``"shared"`` (one number, as in the paper) or ``"each"`` (one per
-            keypoint).
-    """
-
-    def __init__(
-        self, stack: nn.Sequential, map_size: int, keypoints: int, sigma: float, learned: str
-    ) -> None:
-        super().__init__()
-        self.stack, self.map_size = stack, (map_size, map_size)
-        shape = (keypoints,) if learned == "each" else ()
-        self.sigma = Positive(torch.full(shape, sigma), learned != "no")
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Map coordinates ``(B, N, 2)`` to images ``(B, 3, h, w)``."""
-        maps = _gaussian_maps(points, self.map_size, self.sigma().expand(points.shape[1]))
-        image: Tensor = self.stack(channels_last(maps))
-        return image
-
-
-class LinearDecoder(nn.Module):
-    """One linear layer from all coordinates to all pixels. Source: Finn et al. (2016)."""
-
-    def __init__(self, keypoints: int, size: int) -> None:
-        super().__init__()
-        self.size = size
-        self.layer = nn.Linear(2 * keypoints, 3 * size * size)
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Map coordinates ``(B, N, 2)`` to images ``(B, 3, size, size)``."""
-        image: Tensor = self.layer(points.flatten(1)).unflatten(-1, (3, self.size, self.size))
-        return image
+    return (images - scene).abs().sum(1, keepdim=True) > NOTICEABLE

@@ -1,25 +1,69 @@
-"""Name -> extractor: what the zoo, the sweep and a reader's notebook build from."""
+"""Name -> extractor: what the zoo, the sweep and a reader's notebook build from.
+
+A family is a module with a function ``build(name, *, seed=0, **options)``; it is imported when the
+first of its names is built. What it returns has ``name`` and ``config``, so that
+``build(e.name, seed=..., **e.config)`` gives the architecture of an extractor ``e`` again.
+"""
 
 from __future__ import annotations
 
+import difflib
+import importlib
 from typing import Any
 
 from torch import nn
 
-from kpbook.extractors import autoencoder
+from kpbook._checks import complain
+
+_HERE = "kpbook.extractors"
+#: Beginning of a name -> the module of its family.
+FAMILIES: dict[str, str] = {
+    **dict.fromkeys(
+        ("dsae", "basic", "basic-kp32", "keynet", "rarity"), f"{_HERE}.autoencoder.names"
+    ),
+}
 
 
 def names() -> list[str]:
     """Architectures; switches such as ``-quarter`` or ``-vel`` follow: :func:`build`."""
-    return list(autoencoder.ARCHITECTURES)
+    return list(FAMILIES)
 
 
-def build(name: str, **options: Any) -> nn.Module:
-    """Build an untrained extractor: :func:`kpbook.extractors.autoencoder.build`.
+def add(name: str, module: str) -> None:
+    """Let ``build`` find an architecture of your own, and with it sweep, zoo and notebooks.
 
-    ``build(e.name, **e.config)`` gives the architecture of an extractor ``e`` again.
+    Args:
+        name: Beginning of the names, such as ``"mine"``.
+        module: Dotted name of the module that has ``build``; a sweep's file names it under
+            ``plugins``, so that every process of the sweep calls ``add``, too.
+
+    Raises:
+        ValueError: If another module has the name.
+    """
+    if FAMILIES.setdefault(name, module) != module:
+        raise ValueError(complain("name", repr(name), f"one that {FAMILIES[name]} does not have"))
+
+
+def family(name: str) -> Any:
+    """Return the module that builds a name.
+
+    Raises:
+        ValueError: If no family has the name; the message lists those that there are.
+    """
+    for beginning in sorted(FAMILIES, key=len, reverse=True):
+        if name == beginning or str(name).startswith(f"{beginning}-"):
+            return importlib.import_module(FAMILIES[beginning])
+    close = difflib.get_close_matches(str(name).partition("-")[0], FAMILIES, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else ""
+    known = f"one of {', '.join(FAMILIES)}, and switches such as -quarter"
+    raise ValueError(complain("architecture", repr(name), known, hint))
+
+
+def build(name: str, *, seed: int = 0, **options: Any) -> nn.Module:
+    """Build an untrained extractor, such as :func:`kpbook.extractors.autoencoder.build`.
 
     Raises:
         ValueError: If the name or an option is unknown; the message lists those that exist.
     """
-    return autoencoder.build(name, **options)
+    network: nn.Module = family(name).build(name, seed=seed, **options)
+    return network

@@ -77,6 +77,11 @@ def _digest(tensors: Mapping[str, Tensor], notes: str) -> str:
     return digest.hexdigest()
 
 
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Sixteen hexadecimal digits that tell weights apart, whatever device they are on."""
+    return _digest({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, "")[:16]
+
+
 class Shelf:
     """The checkpoints of one run, ``<folder>/<name>.step-<step>.safetensors``.
 

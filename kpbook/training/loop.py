@@ -14,15 +14,29 @@ from torch import nn
 from tqdm import tqdm
 
 from kpbook import runs
-from kpbook._checks import check_choice, check_integer, check_positive, check_range
+from kpbook._checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_positive,
+    check_range,
+    complain,
+)
 from kpbook.episodes import Episodes
 from kpbook.extractors.base import move
-from kpbook.training.checkpoints import Shelf
+from kpbook.training.checkpoints import Shelf, State, fingerprint
 from kpbook.training.guards import Interrupts, own_randomness, warn
 from kpbook.training.record import record_of, saved
 from kpbook.training.run import SCHEDULES, Run
-from kpbook.training.settings import check_learner, describe, digest, label_of, plain
-from kpbook.training.validation import Validation, check_frames
+from kpbook.training.settings import (
+    check_episodes,
+    check_learner,
+    describe,
+    digest,
+    label_of,
+    plain,
+)
+from kpbook.training.validation import Validation
 
 _POINTS = 20  # of the curve, if ``every`` is not given
 
@@ -108,7 +122,8 @@ def fit(
     Raises:
         TypeError: If an argument is of another kind.
         ValueError: If a number is out of range, a name unknown, the frames do not fit the
-            extractor, or the checkpoint belongs to a run of other settings.
+            extractor, or the checkpoint belongs to a run of other settings, or to a finished one
+            that began with other weights.
         FloatingPointError: If the loss or a weight is NaN or infinite. The extractor, and the
             checkpoint, keep the last good weights.
     """
@@ -121,8 +136,10 @@ def fit(
     check_range(weight_decay, 0, 1, name="weight_decay")
     check_range(checkpoint_every, 0, math.inf, name="checkpoint_every", hint="In seconds.")
     check_choice(schedule, SCHEDULES, name="schedule")
+    for option, flag in (("resume", resume), ("progress", progress)):
+        check_flag(flag, name=option)
     check_learner(extractor)
-    check_frames(episodes, extractor, name="episodes")
+    check_episodes(extractor, episodes)
     label = label_of(extractor, seed, name)
     validation = None if validate is None else Validation(validate, extractor, episodes)
     shelf = None if folder is None else Shelf(folder, label)
@@ -138,12 +155,13 @@ def fit(
         "validate": None if validate is None else digest(validate),
         "config": plain(config or {}, name="config"),
     }
+    began_as = fingerprint(extractor.state_dict())  # before `prepare` changes it
     with own_randomness(seed, place), torch.enable_grad():
         try:
             batch = _prepare(extractor, episodes, validation)
             extractor.train()
             settings = {"extractor": describe(extractor, batch), **options}
-            run = Run(extractor, episodes, place, settings, began)
+            run = Run(extractor, episodes, place, settings, began, began_as)
             _resume(run, shelf, resume)
             stopped = _loop(run, validation, shelf, checkpoint_every, _bar(run, progress))
         finally:
@@ -234,9 +252,30 @@ def _resume(run: Run, shelf: Shelf | None, resume: bool) -> None:
         return
     found = shelf.newest(run.settings)
     if found is not None:
+        _check_began(found, run.began_as, shelf.folder)
         spent = run.times  # on getting ready, just now
         run.restore(found)
         run.times = {key: run.times[key] + spent[key] for key in spent}
+
+
+def _check_began(found: State, began_as: str, folder: Path) -> None:
+    """Ask whether a checkpoint is of the extractor that was given.
+
+    It is if the extractor has the weights that the run began with, or those of the checkpoint: of
+    a call before. A run that is whole is refused else; one that is not may come from a network
+    that is built from other random numbers each time, and goes on.
+    """
+    front = "extractor/"
+    now = {n.removeprefix(front): t for n, t in found.tensors.items() if n.startswith(front)}
+    if found.notes.get("began_as", began_as) == began_as or fingerprint(now) == began_as:
+        return
+    got = f"a checkpoint in {folder} of a run that began with other weights"
+    rows = found.notes["curve"]
+    if not rows or rows[-1]["step"] < found.notes["settings"]["steps"]:
+        warn(f"extractor: {got}. That run goes on; resume=False begins anew with these weights.")
+        return
+    hint = "Give each run a name or a folder of its own; resume=False deletes the old one."
+    raise ValueError(complain("extractor", got, "the weights of that run", hint))
 
 
 def _prepare(extractor: Any, episodes: Episodes, validation: Validation | None) -> Any:

@@ -69,6 +69,7 @@ class Run:
         device: Where the extractor is.
         settings: All that shapes the result, in plain types.
         began: Wall and CPU clock at the start: getting ready is part of what a run costs.
+        began_as: Fingerprint of the extractor that was given.
         step: Steps taken.
         curve: Rows so far.
         good: The last state whose weights were finite.
@@ -79,6 +80,7 @@ class Run:
     device: torch.device
     settings: dict[str, Any]
     began: tuple[float, float]
+    began_as: str = ""
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_TIMES, 0.0))
@@ -236,6 +238,7 @@ class Run:
         tensors["generator/torch"] = torch.get_rng_state()  # a network with dropout draws there
         notes = {
             "settings": self.settings,
+            "began_as": self.began_as,
             "step": self.step,
             "curve": self.curve,
             "times": dict(self.times),
@@ -267,6 +270,7 @@ class Run:
                     self._adam.state[weight][key] = torch.empty_like(like).copy_(saved)
         self.generator.set_state(tensors["generator/batches"])
         torch.set_rng_state(tensors["generator/torch"])
+        self.began_as = notes.get("began_as", self.began_as)
         self.step, self.curve = notes["step"], list(notes["curve"])
         self.times, self._sums = dict(notes["times"]), dict(notes["sums"])
         self._summed = notes["summed"]

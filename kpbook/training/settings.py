@@ -13,16 +13,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from kpbook._checks import check_integer, complain
+from kpbook.detect import check_fits
 from kpbook.episodes import Episodes
+from kpbook.extractors.base import Learner, lacks
 from kpbook.grid import as_size
 
 
 def check_learner(extractor: Any) -> None:
     """Raise ``TypeError`` unless an extractor is a module that can be trained."""
     hint = "kpbook.extractors.registry.build makes one."
-    expected = "a torch.nn.Module that learns: image_size, batch, loss"
-    needed = ("image_size", "batch", "loss")
-    missing = [part for part in needed if not hasattr(extractor, part)]
+    expected = "a torch.nn.Module that learns: batch, loss"
+    missing = lacks(extractor, Learner)
     if missing:
         got = f"{type(extractor).__name__}, which has no {', '.join(missing)}"
         raise TypeError(complain("extractor", got, expected, hint))
@@ -30,6 +31,12 @@ def check_learner(extractor: Any) -> None:
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
     if hasattr(extractor, "images_per_batch"):
         check_integer(extractor.images_per_batch, name="extractor.images_per_batch", minimum=1)
+
+
+def check_episodes(extractor: Any, episodes: Any) -> None:
+    """Raise unless ``episodes`` are Episodes, and of the extractor's size if it says one."""
+    if hasattr(extractor, "image_size") or not isinstance(episodes, Episodes):
+        check_fits(extractor, episodes, name="episodes")
 
 
 def kind_of(extractor: Any) -> str:
@@ -67,6 +74,11 @@ def digest(episodes: Episodes) -> str:
     return state.hexdigest()[:16]
 
 
+def _image_size(extractor: Any) -> list[int] | None:
+    """Return ``[H, W]`` of one that says it: a learner need not be an extractor."""
+    return list(as_size(extractor.image_size)) if hasattr(extractor, "image_size") else None
+
+
 def images_per_batch(extractor: Any, batch: Any) -> int:
     """Return the extractor's ``images_per_batch``; without it, count the images of a batch.
 
@@ -101,7 +113,7 @@ def describe(extractor: Any, batch: Any) -> dict[str, Any]:
     return {
         "name": kind_of(extractor),
         "config": plain(getattr(extractor, "config", {}), name="extractor.config"),
-        "image_size": list(as_size(extractor.image_size)),
+        "image_size": _image_size(extractor),
         "images_per_batch": images_per_batch(extractor, batch),
         "parameters": sum(p.numel() for p in extractor.parameters()),
         "weights": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],

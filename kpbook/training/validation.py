@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from kpbook._checks import complain
+from kpbook.detect import check_fits, found, in_image
 from kpbook.episodes import Episodes
-from kpbook.grid import as_size
-from kpbook.images import to_float
+from kpbook.extractors.base import Extractor, lacks
 from kpbook.judge import by_halves
 from kpbook.metric._frames import FAR
 
@@ -34,13 +34,18 @@ class Validation:
         trained_on: The training episodes; their objects must be the same, if they name any.
 
     Raises:
-        TypeError: If ``episodes`` is no ``Episodes``.
+        TypeError: If ``episodes`` is no ``Episodes``, or the extractor gives no keypoints.
         ValueError: If there is no truth or one in pixels, one episode only, or sizes or objects
             differ.
     """
 
     def __init__(self, episodes: Episodes, extractor: Any, trained_on: Episodes) -> None:
-        check_frames(episodes, extractor, name="validate")
+        missing = lacks(extractor, Extractor)
+        if missing:
+            got = f"{type(extractor).__name__}, which has no {', '.join(missing)}"
+            hint = "Leave validate out to train without; or see kpbook.extractors.Extractor."
+            raise TypeError(complain("extractor", got, "one that validate can judge", hint))
+        check_fits(extractor, episodes, name="validate")
         if not episodes.objects:
             hint = "R² needs to know where things are; leave validate out to train without."
             raise ValueError(complain("validate", "episodes without truth", "truth", hint))
@@ -70,7 +75,7 @@ class Validation:
         """
         extractor.eval()
         with torch.no_grad():
-            row = self._losses(extractor, device) | self._tracking(extractor, device)
+            row = self._losses(extractor, device) | self._tracking(extractor)
         extractor.train()
         return row
 
@@ -87,38 +92,17 @@ class Validation:
                 sums[part] = sums.get(part, 0.0) + value
         return {f"validation/{part}": finite(total / _BATCHES) for part, total in sums.items()}
 
-    def _tracking(self, extractor: Any, device: torch.device) -> dict[str, float | None]:
-        points = self._points(extractor, device)
+    def _tracking(self, extractor: Any) -> dict[str, float | None]:
+        points = found(extractor, self.episodes, batch=_IMAGES).astype(np.float64)
         if not np.isfinite(points).all():
             got = f"{int((~np.isfinite(points)).sum())} values that are NaN or infinite"
             raise FloatingPointError(complain("keypoints of validate", got, "finite numbers"))
-        result = by_halves(points, self._flat)
+        result = by_halves(in_image(points, self.episodes), self._flat)
         rows: dict[str, float | None] = {}
         for column, values in (("error", result.error), ("r2", result.r2)):
             for name, value in zip(self.episodes.objects, values, strict=True):
                 rows[f"{column}/{name}"] = finite(float(value))
         return rows
-
-    def _points(self, extractor: Any, device: torch.device) -> np.ndarray:
-        """Keypoints of all frames, float64 ``(M, N, 2)``."""
-        images = self._flat.images
-        parts = [
-            extractor(to_float(images[i : i + _IMAGES], device)).cpu().double().numpy()
-            for i in range(0, len(images), _IMAGES)
-        ]
-        return np.concatenate(parts)
-
-
-def check_frames(episodes: Any, extractor: Any, *, name: str) -> None:
-    """Raise unless ``episodes`` are Episodes of the extractor's image size."""
-    if not isinstance(episodes, Episodes):
-        hint = "Episodes.sample() is a recording; Episodes.from_frames takes your own pictures."
-        raise TypeError(complain(name, type(episodes).__name__, "Episodes", hint))
-    size = as_size(extractor.image_size, name="image_size")
-    if episodes.image_size != size:
-        hint = "Build the extractor for the frames' size, or resize the frames."
-        got = f"frames of {episodes.image_size} pixels"
-        raise ValueError(complain(name, got, f"{size}, as the extractor's image_size", hint))
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
