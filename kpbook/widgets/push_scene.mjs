@@ -6,7 +6,7 @@
 // about the world's z}. A light is {ambient, diffuse}: it comes straight from above, as the
 // simulator's does, so the sides of an upright box get the ambient part alone.
 
-export const PUSH_LIGHT = { ambient: 0.6, diffuse: 0.3375 };
+export const LIGHT = { ambient: 0.6, diffuse: 0.3375 };
 
 // Each face by its normal's axis and sign, and the two axes that span it.
 const FACES = [
@@ -38,7 +38,7 @@ export function pointOnPlane(camera, [u, v], height) {
 }
 
 /** The faces of a box that look at the camera: corners in camera axes, normal, and colour. */
-export function visibleFaces(camera, box, light = PUSH_LIGHT) {
+export function visibleFaces(camera, box, light = LIGHT) {
   const [cos, sin] = [Math.cos(box.yaw), Math.sin(box.yaw)];
   const axes = [[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]];
   const faces = [];
@@ -74,7 +74,7 @@ export function visibleFaces(camera, box, light = PUSH_LIGHT) {
  * `rgb` (Uint8, H x W x 3) and `depth` (metres, H x W) are changed; `depth` starts as the recorded
  * one. Returns the box that each pixel shows, as its index plus 1, 0 where none (Uint8, H x W).
  */
-export function drawBoxes(rgb, depth, H, W, camera, boxes, light = PUSH_LIGHT) {
+export function drawBoxes(rgb, depth, H, W, camera, boxes, light = LIGHT) {
   const mask = new Uint8Array(H * W);
   boxes.forEach((box, index) => {
     for (const face of visibleFaces(camera, box, light)) {

@@ -1,6 +1,6 @@
 // Errors over images seen, as a chart: its axes, thresholds and curves on a canvas.
 
-import { strokeMark } from "./figure.mjs";
+import { colourOf, strokeMark } from "./marks.mjs";
 
 // ---- arithmetic: no page needed ----------------------------------------------------------------
 
@@ -32,7 +32,7 @@ export function inThousands(count) {
 
 // ---- drawing -----------------------------------------------------------------------------------
 
-const DASHES = { cube: [], target: [7, 4], "end effector": [2, 3] };
+const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [1, 2], [5, 2]]; // a curve has colour, dash and mark k
 const TICKS = [0, 1000, 5000, 10000, 20000, 40000];
 
 export function drawAxes(context, about, box, scales, ink) {
@@ -84,17 +84,17 @@ export function drawThresholds(context, { objects, threshold }, box, scales, ink
 }
 
 export function drawCurve(context, about, k, scales, ink, checkpoint) {
-  const object = about.objects[k];
+  const colour = colourOf(ink, k);
   const places = about.images.map((seen, c) => [scales.x(seen), scales.y(about.error[c][k])]);
   context.save();
-  context.strokeStyle = ink[object] ?? ink.ink;
+  context.strokeStyle = colour;
   context.lineWidth = 2;
-  context.setLineDash(DASHES[object] ?? []);
+  context.setLineDash(DASHES[k % DASHES.length]);
   context.beginPath();
   places.forEach((at) => context.lineTo(...at));
   context.stroke();
   context.restore();
   const since = foundSince(about.error.map((row) => row[k]), about.threshold[k]);
-  if (since >= 0) strokeMark(context, object, places[since], ink[object] ?? ink.ink, ink.halo, { scale: 0.5, fill: true });
-  strokeMark(context, object, places[checkpoint], ink[object] ?? ink.ink, ink.halo, { scale: 0.7 });
+  if (since >= 0) strokeMark(context, k, places[since], colour, ink.halo, { scale: 0.5, fill: true });
+  strokeMark(context, k, places[checkpoint], colour, ink.halo, { scale: 0.7 });
 }
