@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import traitlets
 
@@ -18,6 +18,15 @@ from kpbook._checks import (
     check_shape,
     complain,
 )
+
+T = TypeVar("T")
+#: An option of a trait, or a function of the figure that tells it.
+OfFigure: TypeAlias = T | Callable[[Any], T]
+
+
+def given(option: OfFigure[T], figure: Any) -> T:
+    """An option as it is for this figure."""
+    return option(figure) if callable(option) else option
 
 
 class WrongKind(traitlets.TraitError, TypeError):
@@ -67,35 +76,41 @@ def holds_flags(value: Any) -> bool:
     return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
 
 
-class Numbers(FigureTrait):
-    """A list of ``count`` numbers from ``low`` to ``high``."""
-
-    kind = "numbers"
-
-    def __init__(
-        self, count: int, low: float, high: float, default: Any = None, hint: str = ""
-    ) -> None:
-        super().__init__(default)
-        self.shape, self.ends, self.hint = str(count), (low, high), hint
-
-    def check(self, value: Any, figure: Any) -> Any:
-        name = str(self.name)
-        numbers = as_float64(value, name=name, expected=self.kind, hint=self.hint)
-        if holds_flags(value) or (numbers.ndim and not self.shape):
-            raise TypeError(complain(name, repr(value), self.kind, self.hint))
-        check_shape(numbers, self.shape, name=name, hint=self.hint)
-        check_range(numbers, *self.ends, name=name, hint=self.hint)
-        return numbers.tolist()
-
-
-class Number(Numbers):
+class Number(FigureTrait):
     """One number from ``low`` to ``high``; it becomes a float."""
 
     kind = "a number"
 
-    def __init__(self, low: float, high: float, default: float = 0.0, hint: str = "") -> None:
-        super().__init__(0, low, high, default, hint)
-        self.shape = ""
+    def __init__(self, low: float, high: float, default: Any = 0.0, hint: str = "") -> None:
+        super().__init__(default)
+        self.ends, self.hint = (low, high), hint
+
+    def shape(self, figure: Any) -> str:
+        return ""
+
+    def check(self, value: Any, figure: Any) -> Any:
+        name, shape = str(self.name), self.shape(figure)
+        numbers = as_float64(value, name=name, expected=self.kind, hint=self.hint)
+        if holds_flags(value) or (numbers.ndim and not shape):
+            raise TypeError(complain(name, repr(value), self.kind, self.hint))
+        check_shape(numbers, shape, name=name, hint=self.hint)
+        check_range(numbers, *self.ends, name=name, hint=self.hint)
+        return numbers.tolist()
+
+
+class Numbers(Number):
+    """A list of ``count`` numbers, each from ``low`` to ``high``."""
+
+    kind = "numbers"
+
+    def __init__(
+        self, count: OfFigure[int], low: float, high: float, default: Any = None, hint: str = ""
+    ) -> None:
+        super().__init__(low, high, default, hint)
+        self.count = count
+
+    def shape(self, figure: Any) -> str:
+        return str(given(self.count, figure))
 
 
 class Positive(FigureTrait):
@@ -111,17 +126,14 @@ class Positive(FigureTrait):
 
 
 class Whole(FigureTrait):
-    """A whole number from ``low`` to ``high``, which may be a function of the figure."""
+    """A whole number from ``low`` to ``high``; a hint may speak of ``{count}``, one more."""
 
-    def __init__(
-        self, low: int, high: int | Callable[[Any], int], default: int = 0, hint: str = ""
-    ) -> None:
+    def __init__(self, low: int, high: OfFigure[int], default: int = 0, hint: str = "") -> None:
         super().__init__(default)
         self.low, self.high, self.hint = low, high, hint
 
     def check(self, value: Any, figure: Any) -> int:
-        name = str(self.name)
-        high = self.high(figure) if callable(self.high) else self.high
+        name, high = str(self.name), given(self.high, figure)
         hint = self.hint.format(count=high + 1)
         number = check_integer(value, name=name, minimum=self.low, hint=hint)
         check_range(number, self.low, high, name=name, hint=hint)
@@ -129,17 +141,14 @@ class Whole(FigureTrait):
 
 
 class Choice(FigureTrait):
-    """One of some words, which may be a function of the figure."""
+    """One of some words."""
 
-    def __init__(
-        self, options: Iterable[str] | Callable[[Any], Iterable[str]], default: str | None = None
-    ) -> None:
+    def __init__(self, options: OfFigure[Iterable[str]], default: str | None = None) -> None:
         super().__init__(default)
         self.options = options
 
     def check(self, value: Any, figure: Any) -> str:
-        options = self.options(figure) if callable(self.options) else self.options
-        return check_choice(value, options, name=str(self.name))
+        return check_choice(value, given(self.options, figure), name=str(self.name))
 
 
 class Flag(FigureTrait):

@@ -81,7 +81,7 @@ class JudgeIt(LiveFigure):
         hint="There are {count} in the episodes that are scored, from 0 on.",
     )  # fmt: skip
     mu = Numbers(
-        len(THRESHOLD_OF), *LIMITS,
+        lambda figure: len(figure.recording.objects), *LIMITS,
         hint="One threshold for each object, a mean squared distance in image coordinates.",
     )  # fmt: skip
     fit = Choice(("other", "same"), "other")
