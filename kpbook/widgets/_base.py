@@ -81,6 +81,14 @@ def still_picture(
     )
 
 
+def ring(u: float, v: float, radius: float, colour: str, width: float) -> str:
+    """A circle for a still, all but the colour in pixels; SVG counts from the image's edge."""
+    return (
+        f'<circle cx="{u:.2f}" cy="{v:.2f}" r="{radius:g}" fill="none" '
+        f'stroke="{colour}" stroke-width="{width:g}"/>'
+    )
+
+
 def png(image: np.ndarray) -> bytes:
     """Return a uint8 image, grey ``(H, W)`` or colour ``(H, W, 3)``, as a PNG of a few kB."""
     H, W = image.shape[:2]

@@ -10,7 +10,7 @@ import traitlets
 
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
-from kpbook.widgets._base import PALETTE, LiveFigure, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._traits import Choice, Flag, Number, Numbers
 from kpbook.world import views
@@ -127,10 +127,7 @@ class CameraFigure(LiveFigure):
                 continue
             said.append("the {} on pixel ({:.1f}, {:.1f})".format(words, *counted[obj]))
             u, v = at[obj] + 0.5
-            marks += (
-                f'<circle cx="{u:.2f}" cy="{v:.2f}" r="5" fill="none" stroke="{colour}" '
-                'stroke-width="2"/>'
-            )
+            marks += ring(u, v, 5, colour, 2)
         words = (
             "A still picture of a live figure that needs JavaScript: a camera "
             f"{self.distance:g} m from the point ({', '.join(f'{v:g}' for v in self.target)}), yaw "

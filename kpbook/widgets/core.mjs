@@ -164,13 +164,8 @@ export function rangeControl({ id, label, min, max, step, show, onInput, onEnd, 
   const fromSlider = scale.fromSlider ?? ((v) => v);
   const output = make("output", { for: id });
   const input = make("input", {
-    id,
-    type: "range",
-    min,
-    max,
-    step,
-    input: () => onInput(fromSlider(input.valueAsNumber)),
-    change: () => onEnd(),
+    id, type: "range", min, max, step,
+    input: () => onInput(fromSlider(input.valueAsNumber)), change: () => onEnd(),
   });
   const set = (value) => {
     const position = toSlider(value);

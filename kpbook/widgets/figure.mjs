@@ -6,23 +6,20 @@
 // into a link and back.
 
 import {
-  checkControl,
-  decodeHash,
-  draggable,
-  encodeHash,
-  isDark,
-  make,
-  onThemeChange,
-  rangeControl,
-  settled,
-  throttled,
-  toFields,
-  uniqueName,
+  checkControl, decodeHash, draggable, encodeHash, isDark, make, onThemeChange, rangeControl, settled, throttled,
+  toFields, uniqueName,
 } from "./core.mjs";
 import { INKS, MARK_STYLE, variables } from "./marks.mjs";
 
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Put a handle at [x, y], and say where it stands to those who do not see it. */
+export function moveHandle(handle, [x, y], now, text) {
+  handle.style.transform = `translate(${x}px, ${y}px)`;
+  handle.setAttribute("aria-valuenow", String(now));
+  handle.setAttribute("aria-valuetext", text);
 }
 
 /** A canvas and the caption that names it: {element, canvas, caption}. */
@@ -182,15 +179,12 @@ export class LiveFigure {
     this.copied = make("span", { class: "copied", role: "status" });
     const link = make("button", { type: "button", click: () => this.copyLink() }, "Copy link to this view");
     const reset = make("button", { type: "button", click: () => this.reset() }, "Reset");
-    this.root = make(
-      "div",
-      { class: "figure", role: "group", "aria-label": this.title },
+    this.root = make("div", { class: "figure", role: "group", "aria-label": this.title },
       make("p", { class: "prompt" }, this.model.get("prompt")),
       ...this.parts(),
       make("div", { class: "buttons" }, reset, ...this.buttons(), ...(this.static ? [link] : []), this.copied),
       this.words,
-      ...this.footer(),
-    );
+      ...this.footer());
     const shadow = this.host.attachShadow({ mode: "open" });
     shadow.append(make("style", {}, STYLE + this.style), this.root);
     this.listen();
@@ -322,14 +316,9 @@ export class LiveFigure {
    */
   handle(name, label, [low, high], { end = () => this.save.flush(), line = false, ...drag }) {
     const element = make("div", {
-      class: "handle",
-      role: "slider",
-      tabindex: 0,
+      class: "handle", role: "slider", tabindex: 0,
       "aria-roledescription": line ? undefined : "point, moved in two dimensions by the arrow keys",
-      "aria-label": label,
-      "aria-valuemin": low,
-      "aria-valuemax": high,
-      "data-handle": name,
+      "aria-label": label, "aria-valuemin": low, "aria-valuemax": high, "data-handle": name,
     });
     draggable(element, { end, ...drag });
     return element;

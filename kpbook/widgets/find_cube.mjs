@@ -7,7 +7,7 @@
 
 import { clamp, formatNumber, make } from "./core.mjs";
 import { Engines, browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } from "./engine.mjs";
-import { LiveFigure, captioned, mount, setText } from "./figure.mjs";
+import { LiveFigure, captioned, mount, moveHandle, setText } from "./figure.mjs";
 import { drawAgain, drawHeat, drawScene } from "./find_cube_scene.mjs";
 import {
   CUBE, REACH, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
@@ -236,12 +236,10 @@ class FindCubeView extends LiveFigure {
   placeHandles(state, side) {
     const truth = this.truth(state);
     for (const [object, handle] of Object.entries(this.handles)) {
-      const [x, y] = toStage(truth[object], side, this.poses.H, this.poses.W).map((v) => clamp(v, 8, side - 8));
-      handle.style.transform = `translate(${x}px, ${y}px)`;
-      const [a, b] = state[object];
-      const centimetres = `${formatNumber(100 * a, 1)} and ${formatNumber(100 * b, 1)} centimetres`;
-      handle.setAttribute("aria-valuetext", `${centimetres} from the table's middle`);
-      handle.setAttribute("aria-valuenow", String(Math.round(1000 * a)));
+      const at = toStage(truth[object], side, this.poses.H, this.poses.W).map((v) => clamp(v, 8, side - 8));
+      const [a, b] = state[object].map((v) => formatNumber(100 * v, 1));
+      const words = `${a} and ${b} centimetres from the table's middle`;
+      moveHandle(handle, at, Math.round(1000 * state[object][0]), words);
     }
   }
 

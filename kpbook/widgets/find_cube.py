@@ -17,7 +17,7 @@ from kpbook.grid import to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
-from kpbook.widgets._base import PALETTE, LiveFigure, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._networks import extractors_for
 from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
@@ -42,11 +42,6 @@ def _address(value: Any) -> str:
         wanted = "a whole address, https://.../, with a slash at its end"
         raise ValueError(complain("address", repr(address), wanted, hint))
     return address
-
-
-def _most(networks: Sequence[dict[str, Any]]) -> int:
-    """Keypoints of the network that has most."""
-    return max(len(one["first"]) for one in networks)
 
 
 class FindTheCube(LiveFigure):
@@ -89,7 +84,10 @@ class FindTheCube(LiveFigure):
     distractor = Flag(False)
     occluder = Flag(False)
     network = Choice(lambda figure: figure._extractors)
-    keypoint = Whole(-1, lambda figure: _most(figure.networks) - 1, -1, hint="-1 is the cube's.")
+    keypoint = Whole(
+        -1, lambda figure: max(len(one["first"]) for one in figure.networks) - 1, -1,
+        hint="-1 is the cube's.",
+    )  # fmt: skip
     engine = Choice(("auto", "browser", "kernel"), "auto")
     address = Custom(_address, "")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
@@ -153,10 +151,7 @@ class FindTheCube(LiveFigure):
             z = np.array(about["first"][row["keypoint"]])
             u, v = to_pixels(np.array(row["A"]) @ z + row["b"], (H, W))
             parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
-            marks += (
-                f'<circle cx="{u + 0.5:.2f}" cy="{v + 0.5:.2f}" r="1.6" fill="none" '
-                f'stroke="{PALETTE[0]}" stroke-width=".6"/>'
-            )
+            marks += ring(u + 0.5, v + 0.5, 1.6, PALETTE[0], 0.6)
         words = (
             f"A still picture of a live figure that needs JavaScript: the network {about['name']} "
             f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."

@@ -2,20 +2,10 @@
 
 import { clamp, fitCanvas } from "./core.mjs";
 import { onAxis } from "./judge_state.mjs";
-import { colourOf, strokeMark } from "./marks.mjs";
+import { colourOf, drawLine, strokeMark } from "./marks.mjs";
 import { paintPixels } from "./pixels.mjs";
 
 const EDGE = { left: 40, right: 16, top: 8, bottom: 20 }; // round the chart of keypoints, CSS pixels
-
-function drawLine(context, places, colour, width, dash = []) {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.setLineDash(dash);
-  context.beginPath();
-  for (const place of places) context.lineTo(...place);
-  context.stroke();
-  context.setLineDash([]);
-}
 
 function drawDot(context, [x, y], radius, colour, full) {
   context.beginPath();

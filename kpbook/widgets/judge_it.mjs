@@ -4,7 +4,7 @@
 // (tracking.mjs). Only the rivals' table comes from Python, since it asks for all keypoints at once.
 
 import { clamp, formatNumber, make, rangeControl } from "./core.mjs";
-import { LiveFigure, mount, setText } from "./figure.mjs";
+import { LiveFigure, mount, moveHandle, setText } from "./figure.mjs";
 import { drawRanks, drawRuns, drawScene, errorAt, rankAt, rankPlace, runPlace } from "./judge_charts.mjs";
 import {
   clean, describe, framesOf, judgeAll, plainNumber, scrub, shortNumber, spoken, unpack,
@@ -119,16 +119,9 @@ class JudgeItView extends LiveFigure {
   paintScene(state, found) {
     const { side, now, real, said } = (this.path = this.paths(state, found));
     drawScene(this.canvas, this.data, this.about, this.path, found.k, this.ink);
-    const [x, y] = real[now].map((v) => clamp(v, 8, side - 8));
-    this.handles.frame.style.transform = `translate(${x}px, ${y}px)`;
+    const at = real[now].map((v) => clamp(v, 8, side - 8));
     const off = (Math.hypot(real[now][0] - said[now][0], real[now][1] - said[now][1]) * this.about.W) / side;
-    this.tell("frame", state.frame + 1, `${this.frameWords(state.frame)}; the guess is ${plainNumber(off, 1)} pixels off`);
-  }
-
-  /** Say where a handle stands to those who do not see it. */
-  tell(name, now, text) {
-    this.handles[name].setAttribute("aria-valuenow", String(now));
-    this.handles[name].setAttribute("aria-valuetext", text);
+    moveHandle(this.handles.frame, at, state.frame + 1, `${this.frameWords(state.frame)}; the guess is ${plainNumber(off, 1)} pixels off`);
   }
 
   frameWords(frame) {
@@ -142,10 +135,8 @@ class JudgeItView extends LiveFigure {
     this.chartSize = { w, h, count: order.length, limits: this.about.limits };
     drawRanks(this.chartCanvas, this.chartSize, found, this.ink);
     const rank = order.indexOf(chosen);
-    const [x, y] = rankPlace(rank, pairs[chosen].error, this.chartSize);
-    this.handles.keypoint.style.transform = `translate(${x}px, ${y}px)`;
     this.handles.keypoint.setAttribute("aria-valuemax", String(order.length));
-    this.tell("keypoint", rank + 1,
+    moveHandle(this.handles.keypoint, rankPlace(rank, pairs[chosen].error, this.chartSize), rank + 1,
       `keypoint ${chosen}, number ${rank + 1} of ${order.length} by its fit, error ${shortNumber(pairs[chosen].error)}`);
   }
 
@@ -161,9 +152,9 @@ class JudgeItView extends LiveFigure {
     const dots = rows.map(({ errors }, i) => ({ errors: errors.map((run) => run[k]), middle: middles[i] }));
     const { limits } = this.about;
     drawRuns(this.runsCanvas, { w, h, head: axis.height, rows: dots, mu, limits, colour: colourOf(this.ink, k) }, this.ink);
-    this.handles.mu.style.transform = `translate(${left + runPlace(mu, w, limits)}px, ${top + 16}px)`;
     const [hits, runs] = [(row) => row.hits[k], (row) => row.runs].map((of) => rows.reduce((sum, row) => sum + of(row), 0));
-    this.tell("mu", shortNumber(mu), `µ of the ${spoken(state.object)} is ${shortNumber(mu)}; ${hits} of ${runs} runs track it`);
+    moveHandle(this.handles.mu, [left + runPlace(mu, w, limits), top + 16], shortNumber(mu),
+      `µ of the ${spoken(state.object)} is ${shortNumber(mu)}; ${hits} of ${runs} runs track it`);
   }
 
   /** The words of the table of runs; its rows are made anew when the group changes. */

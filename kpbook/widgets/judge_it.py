@@ -74,8 +74,9 @@ class JudgeIt(LiveFigure):
     network = Choice(lambda figure: figure.points)
     object = Choice(lambda figure: figure.recording.objects, "cube")
     keypoint = Whole(
-        -1, lambda figure: _most(figure.points) - 1, -1, hint="-1 for the metric's choice."
-    )
+        -1, lambda figure: max(z.shape[1] for z in figure.points.values()) - 1, -1,
+        hint="-1 for the metric's choice.",
+    )  # fmt: skip
     frame = Whole(
         0, lambda figure: EPISODES * figure.recording.truth.shape[1] - 1, 8,
         hint="There are {count} in the episodes that are scored, from 0 on.",
@@ -143,11 +144,6 @@ class JudgeIt(LiveFigure):
         )
         picture = self.recording.images[EPISODES + e, t, 0]
         return still_picture(self.still_id, picture, paths, words, width_em=24)
-
-
-def _most(points: dict[str, np.ndarray]) -> int:
-    """Keypoints of the network that has most."""
-    return max(len(z[0]) for z in points.values())
 
 
 def _episodes() -> Episodes:

@@ -73,6 +73,17 @@ export function legend(items) {
   return make("ul", { class: "legend" }, ...list);
 }
 
+/** A line through places [x, y]. */
+export function drawLine(context, places, colour, width = 1, dash = []) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.setLineDash(dash);
+  context.beginPath();
+  for (const place of places) context.lineTo(...place);
+  context.stroke();
+  context.setLineDash([]);
+}
+
 /** A filled circle with a halo; the chosen one is larger and yellow. */
 export function drawPoint(context, [x, y], chosen, ink) {
   for (const [radius, colour] of [[chosen ? 6 : 3, ink.halo], [chosen ? 4.5 : 2, chosen ? SELECTED : ink.ink]]) {

@@ -4,7 +4,7 @@
 // reads them, and writes every gesture back to them.
 
 import { checkControl, clamp, fitCanvas, formatNumber, make, rangeControl } from "./core.mjs";
-import { LiveFigure, mount, setText } from "./figure.mjs";
+import { LiveFigure, mount, moveHandle, setText } from "./figure.mjs";
 import { gaussianNoise } from "./maps.mjs";
 import { markIcon } from "./marks.mjs";
 import { MARKS, drawFigure, fromCanvas, paintCells, planCanvas, toCanvas } from "./soft_argmax_chart.mjs";
@@ -43,13 +43,8 @@ function resultTable(cells) {
     const title = make("th", { scope: "row" }, markIcon(shape, hue ?? name), words);
     return make("tr", { "data-row": name }, title, ...cells[name]);
   });
-  return make(
-    "table",
-    {},
-    make("caption", {}, "Map coordinates; error in cells"),
-    make("thead", {}, make("tr", {}, ...head)),
-    make("tbody", {}, ...rows),
-  );
+  return make("table", {}, make("caption", {}, "Map coordinates; error in cells"),
+    make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
 }
 
 function factList(facts) {
@@ -119,18 +114,13 @@ class SoftArgmaxView extends LiveFigure {
   // The page's parts, built once.
 
   parts() {
-    this.canvas = make("canvas", {
-      role: "img",
-      "aria-label": "Heat map with the truth and three estimates; the table gives the numbers.",
-    });
+    const label = "Heat map with the truth and three estimates; the table gives the numbers.";
+    this.canvas = make("canvas", { role: "img", "aria-label": label });
     this.image = null;
     this.handles = [0, 1].map((k) => this.buildHandle(k));
     this.stage = make("div", { class: "stage" }, this.canvas, ...this.handles);
     const side = make("div", {}, resultTable(this.cells), factList(this.facts));
-    return [
-      make("div", { class: "top" }, make("div", {}, this.stage, this.buildShade()), side),
-      this.buildControls(),
-    ];
+    return [make("div", { class: "top" }, make("div", {}, this.stage, this.buildShade()), side), this.buildControls()];
   }
 
   buildHandle(k) {
@@ -157,19 +147,11 @@ class SoftArgmaxView extends LiveFigure {
 
   buildShade() {
     this.shades = {};
-    const options = [
-      ["probability", "probability"],
-      ["logits", "logits"],
-    ].map(([value, text]) => {
-      const input = make("input", {
-        type: "radio",
-        name: "show",
-        id: `show-${value}`,
-        value,
-        change: () => this.set({ show: value }),
-      });
+    const options = ["probability", "logits"].map((value) => {
+      const change = () => this.set({ show: value });
+      const input = make("input", { type: "radio", name: "show", id: `show-${value}`, value, change });
       this.shades[value] = input;
-      return make("div", { class: "choice" }, input, make("label", { for: input.id }, text));
+      return make("div", { class: "choice" }, input, make("label", { for: input.id }, value));
     });
     return make("fieldset", {}, make("legend", {}, "Shade"), ...options);
   }
@@ -202,12 +184,9 @@ class SoftArgmaxView extends LiveFigure {
       relu: this.check("relu", "ReLU before the softmax"),
     };
     const r = Object.fromEntries(Object.entries(this.ranges).map(([k, v]) => [k, v.element]));
-    return make(
-      "div",
-      { class: "controls" },
+    return make("div", { class: "controls" },
       make("div", {}, r.temperature, r.background, r.shift, this.checks.relu.element),
-      make("div", {}, r.noise, r.height1, r.height2, this.checks.second.element),
-    );
+      make("div", {}, r.noise, r.height1, r.height2, this.checks.second.element));
   }
 
   buttons() {
@@ -256,13 +235,10 @@ class SoftArgmaxView extends LiveFigure {
       const blob = state.blobs[k];
       handle.classList.toggle("hidden", !blob);
       if (!blob) return;
-      const [px, py] = toCanvas([blob.x, blob.y], this.plan, H, W);
-      handle.style.transform = `translate(${px}px, ${py}px)`;
+      const at = toCanvas([blob.x, blob.y], this.plan, H, W);
+      moveHandle(handle, at, blob.x, `x ${formatNumber(blob.x)}, y ${formatNumber(blob.y)}`);
       handle.classList.toggle("left", blob.x < 0);
       handle.classList.toggle("low", blob.y > 0);
-      handle.setAttribute("aria-valuenow", blob.x);
-      const place = `x ${formatNumber(blob.x)}, y ${formatNumber(blob.y)}`;
-      handle.setAttribute("aria-valuetext", place);
     });
   }
 
@@ -283,9 +259,7 @@ class SoftArgmaxView extends LiveFigure {
     this.ranges.height1.set(state.blobs[0].height);
     this.ranges.height2.set((state.blobs[1] ?? this.second).height);
     this.ranges.height2.input.disabled = !two;
-    for (const name of ["background", "shift", "noise", "temperature"]) {
-      this.ranges[name].set(state[name]);
-    }
+    for (const name of ["background", "shift", "noise", "temperature"]) this.ranges[name].set(state[name]);
     this.checks.second.set(two);
     this.checks.relu.set(state.relu);
     this.shades[state.show].checked = true;

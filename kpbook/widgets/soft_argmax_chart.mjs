@@ -1,7 +1,7 @@
 // The soft-argmax playground: the map, its marks and the strips beside it, drawn into a canvas.
 
 import { clamp, formatNumber } from "./core.mjs";
-import { INKS, colourOf, strokeMark } from "./marks.mjs";
+import { INKS, colourOf, drawLine, strokeMark } from "./marks.mjs";
 
 // Shades of the map, from its lowest value to its highest.
 const SHADES = {
@@ -81,34 +81,23 @@ function drawProfile(context, box, vertical, profiles, means, ink) {
       ? [box.x + (p / peak) * box.w, box.y + along * box.h]
       : [box.x + along * box.w, box.y + box.h - (p / peak) * box.h];
   };
-  context.strokeStyle = ink.line;
-  context.lineWidth = 1;
-  context.beginPath();
-  context.moveTo(...(vertical ? [box.x, box.y] : [box.x, box.y + box.h]));
-  context.lineTo(...(vertical ? [box.x, box.y + box.h] : [box.x + box.w, box.y + box.h]));
-  context.stroke();
+  const end = vertical ? [box.x, box.y + box.h] : [box.x + box.w, box.y + box.h];
+  drawLine(context, [vertical ? [box.x, box.y] : [box.x, box.y + box.h], end], ink.line);
   for (const name of ["joint", "separable"]) {
-    context.strokeStyle = context.fillStyle = colourOf(ink, MARKS[name].hue);
-    context.setLineDash(name === "separable" ? [5, 3] : []);
-    context.lineWidth = 1.75;
-    context.beginPath();
-    profiles[name].forEach((p, k) => context.lineTo(...place(k, p)));
-    context.stroke();
-    if (name === "joint") {
+    const colour = colourOf(ink, MARKS[name].hue);
+    const dash = name === "separable" ? [5, 3] : [];
+    drawLine(context, Array.from(profiles[name], (p, k) => place(k, p)), colour, 1.75, dash);
+    if (name === "joint") { // its line goes on, round the area below it
       context.lineTo(...place(n - 1, 0));
       context.lineTo(...place(0, 0));
+      context.fillStyle = colour;
       context.globalAlpha = 0.16;
       context.fill();
       context.globalAlpha = 1;
     }
     const k = ((means[name] + 1) / 2) * (n - 1);
-    context.lineWidth = 1;
-    context.beginPath();
-    context.moveTo(...place(k, 0));
-    context.lineTo(...place(k, peak));
-    context.stroke();
+    drawLine(context, [place(k, 0), place(k, peak)], colour, 1, dash);
   }
-  context.setLineDash([]);
 }
 
 function drawTicks(context, plan, H, W, ink) {
@@ -142,10 +131,7 @@ export function drawFigure(context, plan, cells, state, result, theme) {
   context.lineWidth = 1;
   context.strokeRect(map.x - 0.5, map.y - 0.5, map.w + 1, map.h + 1);
   drawTicks(context, plan, H, W, ink);
-  const means = (axis) => ({
-    joint: estimates.joint[axis],
-    separable: estimates.separable[axis],
-  });
+  const means = (axis) => ({ joint: estimates.joint[axis], separable: estimates.separable[axis] });
   const along = (axis) => ({ joint: result.joint[axis], separable: result.separable[axis] });
   drawProfile(context, plan.below, false, along("x"), means(0), ink);
   drawProfile(context, plan.right, true, along("y"), means(1), ink);

@@ -125,9 +125,7 @@ export function toFields(state) {
   state.blobs.forEach(({ x, y, height }, k) => {
     fields[`blob${k + 1}`] = `${x},${y},${height}`;
   });
-  for (const name of ["temperature", "noise", "background", "shift", "seed"]) {
-    fields[name] = state[name];
-  }
+  for (const name of ["temperature", "noise", "background", "shift", "seed"]) fields[name] = state[name];
   return { ...fields, relu: state.relu ? 1 : 0, show: state.show };
 }
 

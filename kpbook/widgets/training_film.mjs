@@ -4,8 +4,8 @@
 // and the metric's maps of each checkpoint were recorded (kpbook/sweep/replay.py).
 
 import { clamp, fitCanvas, formatNumber, make } from "./core.mjs";
-import { LiveFigure, captioned, mount, selectControl, setText } from "./figure.mjs";
-import { INKS, colourOf, drawPoint, markIcon, strokeMark } from "./marks.mjs";
+import { LiveFigure, captioned, mount, moveHandle, selectControl, setText } from "./figure.mjs";
+import { INKS, colourOf, drawLine, drawPoint, markIcon, strokeMark } from "./marks.mjs";
 import { heatOver, paintPixels, toPixels, toStage } from "./pixels.mjs";
 import { chartScales, drawAxes, drawCurve, drawThresholds } from "./training_film_chart.mjs";
 import { clean, describe, errorText, marksAt, pointAt, stepText, unpack } from "./training_film_state.mjs";
@@ -124,25 +124,15 @@ class FilmView extends LiveFigure {
     const marks = marksAt(this.recorded, this.about, state);
     marks.forEach(({ said, truth }, k) => {
       const colour = colourOf(ink, k);
-      this.drawGap(context, place(said), place(truth), colour, ink.halo);
+      const gap = [place(said), place(truth)]; // from where the mark says that it is to where it is
+      drawLine(context, gap, ink.halo, 4);
+      drawLine(context, gap, colour, 1.5);
       strokeMark(context, "cross", place(truth), ink.ink, ink.halo, { scale: 0.8 });
       strokeMark(context, k, place(said), colour, ink.halo);
     });
     this.paintPair(state, rgb, chosen);
     this.paintChart(state, ink);
     this.write(state, marks);
-  }
-
-  /** From where the mark says that the object is to where it is. */
-  drawGap(context, from, to, colour, halo) {
-    for (const [width, style] of [[4, halo], [1.5, colour]]) {
-      context.lineWidth = width;
-      context.strokeStyle = style;
-      context.beginPath();
-      context.moveTo(...from);
-      context.lineTo(...to);
-      context.stroke();
-    }
   }
 
   paintPair({ checkpoint, frame, object }, rgb, chosen) {
@@ -167,16 +157,10 @@ class FilmView extends LiveFigure {
     this.scales = chartScales(this.about, box);
     drawAxes(context, this.about, box, this.scales, ink);
     const x = Math.round(this.scales.x(this.about.images[checkpoint])) + 0.5;
-    context.strokeStyle = ink.muted;
-    context.beginPath();
-    context.moveTo(x, ROOM.top - 8);
-    context.lineTo(x, box.y + box.h);
-    context.stroke();
+    drawLine(context, [[x, ROOM.top - 8], [x, box.y + box.h]], ink.muted);
     drawThresholds(context, this.about, box, this.scales, ink);
     this.about.objects.forEach((_, k) => drawCurve(context, this.about, k, this.scales, ink, checkpoint));
-    this.cursor.style.transform = `translate(${x}px, ${ROOM.top - 14}px)`;
-    this.cursor.setAttribute("aria-valuenow", String(checkpoint));
-    this.cursor.setAttribute("aria-valuetext", stepText(this.about, checkpoint));
+    moveHandle(this.cursor, [x, ROOM.top - 14], checkpoint, stepText(this.about, checkpoint));
   }
 
   write(state, marks) {

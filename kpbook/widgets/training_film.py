@@ -11,7 +11,7 @@ import traitlets
 from kpbook.grid import to_pixels
 from kpbook.metric import THRESHOLD_OF
 from kpbook.sweep.replay import Replay
-from kpbook.widgets._base import PALETTE, LiveFigure, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._traits import Choice, Whole
 
@@ -58,11 +58,8 @@ class TrainingFilm(LiveFigure):
             said = replay.linear[c, k] @ z + replay.offset[c, k]
             (u, v), (x, y) = to_pixels(np.stack([said, replay.truth[f, k]]), _size(replay)) + 0.5
             colour = PALETTE[k % len(PALETTE)]
-            marks += (
-                f'<path d="M{u:.2f} {v:.2f}L{x:.2f} {y:.2f}" stroke="{colour}" '
-                f'stroke-width=".4"/><circle cx="{u:.2f}" cy="{v:.2f}" r="1.6" fill="none" '
-                f'stroke="{colour}" stroke-width=".6"/>'
-            )
+            line = f'd="M{u:.2f} {v:.2f}L{x:.2f} {y:.2f}" stroke="{colour}" stroke-width=".4"'
+            marks += f"<path {line}/>" + ring(u, v, 1.6, colour, 0.6)
             tracked = "tracked" if replay.error[c, k] <= THRESHOLD_OF[_key(name)] else "not tracked"
             parts.append(f"{name} {replay.error[c, k]:.2g} ({tracked})")
         words = (
