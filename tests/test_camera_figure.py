@@ -25,7 +25,7 @@ from kpbook.world.scene import Scene
 
 PAGE = "book/02_world.html"
 site_test = pytest.mark.site
-evaluate = functools.partial(in_node, orbit="orbit", figure="camera")
+evaluate = functools.partial(in_node, orbit="orbit", figure="camera_state")
 PAPER = PRESETS["paper"]
 
 

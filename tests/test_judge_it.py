@@ -56,7 +56,7 @@ def packed(figure: JudgeIt) -> dict[str, Any]:
 
 UNPACK = """
 const counts = data.networks.map((n) => n.keypoints);
-const held = await judge_state.unpackJudge(Buffer.from(data.packed, "base64"), data.about, counts);
+const held = await judge_state.unpack(Buffer.from(data.packed, "base64"), data.about, counts);
 const framesFor = (fit, in_view, k) => {
   const { about: { H, W }, about } = data;
   return { ...judge_state.framesOf({ fit, in_view }, k, held.seen, about), H, W };

@@ -234,7 +234,7 @@ def test_the_kernel_s_network_answers_and_a_value_set_in_python_moves_the_figure
 def test_the_other_figures_tell_the_kernel_what_a_key_did(lab: Lab, window: Any) -> None:
     others = {
         "CameraFigure": ("camera", "orbit", "yaw"),
-        "TrainingReplay": ("training-replayed", "checkpoint", "checkpoint"),
+        "TrainingFilm": ("training-replayed", "checkpoint", "checkpoint"),
         "JudgeIt": ("judging", "mu", "mu"),
     }
     notebook(lab.folder / "others.ipynb", *(f"{cls}()" for cls in others))

@@ -1,4 +1,4 @@
-"""Live figures: one class and one ``.mjs`` file a figure, over ``core.mjs``.
+"""Live figures: one class and one ``.mjs`` file a figure, over shared modules.
 
 A figure computes in the reader's browser, so it works on the book's pages without a kernel; in
 JupyterLab and Colab its traits follow every gesture.
@@ -11,7 +11,7 @@ require("anywidget", extra="widgets", purpose="a live figure")
 from kpbook.widgets.camera import CameraFigure  # noqa: E402 - after the check above
 from kpbook.widgets.find_cube import FindTheCube  # noqa: E402 - after the check above
 from kpbook.widgets.judge_it import JudgeIt  # noqa: E402 - after the check above
-from kpbook.widgets.replay import TrainingReplay  # noqa: E402 - after the check above
 from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
+from kpbook.widgets.training_film import TrainingFilm  # noqa: E402 - after the check above
 
-__all__ = ["CameraFigure", "FindTheCube", "JudgeIt", "SoftArgmaxPlayground", "TrainingReplay"]
+__all__ = ["CameraFigure", "FindTheCube", "JudgeIt", "SoftArgmaxPlayground", "TrainingFilm"]

@@ -1,4 +1,4 @@
-"""What live figures share: one module from several, a picture before the figure, small PNGs."""
+"""What live figures share: a picture before the figure, its colours, small PNGs."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import html
 import re
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
 
-from kpbook._checks import check_choice, complain
+from kpbook._checks import check_choice
+from kpbook.widgets._join import HERE
 
-HERE = Path(__file__).parent
-_IMPORT_PART = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.mjs";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
-_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*(?:.|\n)*?\*/[ \t]*)\n", re.MULTILINE)
-_REMARK = re.compile(r"(?<=[;{},)\]]) // .*$", re.MULTILINE)
-_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
-_LEFT_OVER = re.compile(r"^\s*(?:import\b(?!\()|export\b(?! default\b)).*", re.MULTILINE)
+_MARKS = (HERE / "marks.mjs").read_text(encoding="utf-8")
+#: Colours on white by index, of the page and of the still pictures: the list in ``marks.mjs``.
+PALETTE = tuple(re.findall(r"#[0-9a-f]{6}", _MARKS.partition("ON_WHITE = [")[2].partition("]")[0]))
 
 
 class LiveFigure(anywidget.AnyWidget):
@@ -85,50 +81,12 @@ def still_picture(
     )
 
 
-def join_modules(*parts: str) -> str:
-    """Join a figure's module and the parts that it imports into one without relative imports.
-
-    Every front end imports an anywidget from a ``blob:`` address, where ``./core.mjs`` means
-    nothing. So imports of neighbours go, and so does the word ``export`` before a declaration;
-    ``export default`` stays. All texts share one scope: names must differ.
-
-    Args:
-        parts: Texts of the modules, the figure's last, with one ``export default``.
-
-    Raises:
-        ValueError: If an import or export of another kind is left, or there is not exactly one
-            ``export default``.
-    """
-    text = _EXPORT.sub("", "\n".join(_IMPORT_PART.sub("", part) for part in parts))
-    left = _LEFT_OVER.search(text)
-    if left:
-        raise ValueError(
-            complain(
-                "figure",
-                repr(left.group().strip()),
-                'imports only as import { ... } from "./part.mjs"',
-                "Exports stand before function, const or class; the blob: address of a live "
-                "figure has no neighbours to import.",
-            )
-        )
-    defaults = len(re.findall(r"^export default\b", text, re.MULTILINE))
-    if defaults != 1:
-        raise ValueError(
-            complain("figure", f"{defaults} default exports", "1", "export default { render };")
-        )
-    return text
-
-
-def front_end(figure: str) -> str:
-    """Return the joined module of one figure, by the name of its ``.mjs`` file.
-
-    Every figure's text is stored in its page: comments and indents stay out. So no template
-    literal may hold a line that begins with ``//`` or ``/**``, or has ``; // ``.
-    """
-    text = (HERE / figure).read_text(encoding="utf-8")
-    neighbours = list(dict.fromkeys(_IMPORT_PART.findall(text)))
-    parts = [(HERE / f"{name}.mjs").read_text(encoding="utf-8") for name in neighbours]
-    return _INDENT.sub("", _REMARK.sub("", _COMMENT.sub("", join_modules(*parts, text))))
+def ring(u: float, v: float, radius: float, colour: str, width: float) -> str:
+    """A circle for a still, all but the colour in pixels; SVG counts from the image's edge."""
+    return (
+        f'<circle cx="{u:.2f}" cy="{v:.2f}" r="{radius:g}" fill="none" '
+        f'stroke="{colour}" stroke-width="{width:g}"/>'
+    )
 
 
 def png(image: np.ndarray) -> bytes:

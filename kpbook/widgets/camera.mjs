@@ -3,85 +3,20 @@
 // The equations are in orbit.mjs. What is in the world, where sliders end and what was recorded comes
 // from kpbook/widgets/camera.py in the trait `scene`, so no number of the world stands here.
 
-import { clamp, draggable, fitCanvas, formatNumber, inflate, make, numberIn } from "./core.mjs";
-import { INKS, LiveFigure, legend, markIcon, mount, paintPixels, selectControl, setText, strokeMark } from "./figure.mjs";
+import { ORBIT_NUMBERS, clean, describe, recordedView, unpackFrames } from "./camera_state.mjs";
+import { clamp, draggable, fitCanvas, formatNumber, make } from "./core.mjs";
+import { LiveFigure, mount, selectControl, setText } from "./figure.mjs";
+import { INKS, colourOf, legend, markIcon, strokeMark } from "./marks.mjs";
 import { Sketch, edgesOf, orbitCamera, stepsOf, wrapDegrees } from "./orbit.mjs";
-
-// ---- state and words: no page needed -----------------------------------------------------------
+import { paintPixels } from "./pixels.mjs";
 
 const TURN = 0.5; // degrees a pixel of the screen
-const ORBIT_NUMBERS = ["distance", "yaw", "pitch", "fov"];
-
-/** Plain, safe state from whatever the traits or a link hold. */
-export function cleanCamera(raw, scene) {
-  const first = scene.presets[0];
-  const target = [0, 1, 2].map((k) =>
-    numberIn(Array.isArray(raw.target) ? raw.target[k] : null, ...scene.limits.target, first.target[k]));
-  const names = scene.points.map(({ name }) => name);
-  const state = { target, point: names.includes(raw.point) ? raw.point : names[0] };
-  for (const name of ORBIT_NUMBERS) state[name] = numberIn(raw[name], ...scene.limits[name], first[name]);
-  state.picture = raw.picture !== false && raw.picture !== "0";
-  return state;
-}
-
-/** The preset whose recorded picture fits, or null. The lens and the target count, too. */
-export function recordedView(state, { presets, tolerance }) {
-  const near = (a, b, most) => Math.abs(a - b) <= most + 1e-9;
-  return (
-    presets.find((preset) =>
-      near(wrapDegrees(state.yaw - preset.yaw), 0, tolerance.yaw) &&
-      ["distance", "pitch", "fov"].every((name) => near(state[name], preset[name], tolerance[name])) &&
-      preset.target.every((value, k) => near(value, state.target[k], tolerance.distance))) ?? null
-  );
-}
-
-/** The result in words, for the line that is read aloud. */
-export function describeCamera(state, scene) {
-  const camera = orbitCamera(state, scene.H, scene.W);
-  const list = (numbers, digits) => `(${numbers.map((v) => formatNumber(v, digits)).join(", ")})`;
-  const seen = scene.points.filter(({ mark }) => mark).map(({ p_W, mark }) => {
-    const { pixel, inside } = stepsOf(camera, p_W);
-    if (!pixel) return `the ${mark} is behind the camera and has no image`;
-    return `the ${mark} is on pixel ${list(pixel, 1)}${inside ? "" : ", outside the image"}`;
-  });
-  const match = recordedView(state, scene);
-  const recorded = match
-    ? `This is the recorded view "${match.name}"${state.picture ? ": its picture lies behind the lines" : ""}. `
-    : "";
-  return (
-    `${recorded}The camera stands at ${list(camera.eye, 2)} m and looks at ${list(state.target, 2)} m. ` +
-    `In its image of ${scene.W} by ${scene.H} pixels ${seen.join("; ")}.`
-  );
-}
-
-/** zlib-compressed bytes to pictures: one Uint8ClampedArray (H x W x 3) for each of `count`. */
-export async function unpackFrames(view, count) {
-  const flat = new Uint8ClampedArray((await inflate(view)).buffer);
-  const n = flat.length / count;
-  return Array.from({ length: count }, (_, k) => flat.subarray(k * n, (k + 1) * n));
-}
-
-export function toCameraFields(state) {
-  return { ...state, target: state.target.join(","), picture: state.picture ? 1 : 0 };
-}
-
-export function fromCameraFields(fields) {
-  return { ...fields, target: fields.target?.split(",") };
-}
-
-// ---- drawing -----------------------------------------------------------------------------------
-
-// None of them is an object's colour; each axis has its letter, too.
-const AXES = {
-  light: { x: "#a3297a", y: "#7a6200", z: "#5a3fc0" },
-  dark: { x: "#f58ac8", y: "#e6c84a", z: "#b3a4ff" },
-};
+const CUBE = 0; // its colour and mark
+const AXES = 3; // colour of the first axis: none is an object's; each axis has its letter, too
 const AROUND = "M-27 0H-19M19 0H27M0 -27V-19M0 19V27"; // the point that is followed
 const FOUR_WAYS = "M0 -9V9M-9 0H9M-3 -6L0 -9L3 -6M-3 6L0 9L3 6M-6 -3L-9 0L-6 3M6 -3L9 0L6 3";
 
-// ---- the view ----------------------------------------------------------------------------------
-
-const CAMERA_STYLE = `
+const STYLE = `
 .stage { width: 100%; aspect-ratio: 1; overflow: hidden; }
 .stage canvas { cursor: grab; touch-action: pan-y; outline: 1px solid var(--line); outline-offset: -1px; }
 .stage canvas:active { cursor: grabbing; }
@@ -111,7 +46,7 @@ const CAMERA_STYLE = `
 @container (min-width: 620px) { .top { grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr); } }
 `;
 
-const CAMERA_TRAITS = ["target", ...ORBIT_NUMBERS, "point", "picture"];
+const TRAITS = ["target", ...ORBIT_NUMBERS, "point", "picture"];
 // Each row of the table: symbols with their index, what they are, digits.
 const STEPS = {
   p_W: [["p"], "W", "world, m", 3],
@@ -123,7 +58,7 @@ const STEPS = {
 
 class CameraView extends LiveFigure {
   constructor(model, host, frames) {
-    super(model, host, { name: "camera", title: "Live figure: camera", traits: CAMERA_TRAITS, style: CAMERA_STYLE });
+    super(model, host, { name: "camera", title: "Live figure: camera", traits: TRAITS, style: STYLE });
     this.scene = model.get("scene");
     this.frames = frames;
     this.pictures = new Map(); // preset's name -> canvas
@@ -131,19 +66,11 @@ class CameraView extends LiveFigure {
   }
 
   clean(raw) {
-    return cleanCamera(raw, this.scene);
-  }
-
-  toFields(state) {
-    return toCameraFields(state);
-  }
-
-  fromFields(fields) {
-    return fromCameraFields(fields);
+    return clean(raw, this.scene);
   }
 
   describe(state) {
-    return describeCamera(state, this.scene);
+    return describe(state, this.scene);
   }
 
   camera(state = this.state()) {
@@ -163,13 +90,15 @@ class CameraView extends LiveFigure {
     const context = pictured ? this.paintRecorded(match, side) : this.paintGround(side);
     const sketch = new Sketch(context, side, camera, ink.halo);
     this.drawTable(sketch, pictured, ink);
-    this.drawAxes(sketch, AXES[theme]);
+    this.drawAxes(sketch, ink);
     this.drawCube(sketch, ink);
     for (const { name, p_W, mark } of points) {
       const { pixel } = stepsOf(camera, p_W);
       if (!pixel) continue;
       const at = sketch.place(pixel);
-      if (mark) strokeMark(sketch.context, mark, at, ink[mark], ink.halo, { scale: mark === "cube" ? 0.45 : 0.7 });
+      if (mark !== null) {
+        strokeMark(sketch.context, mark, at, colourOf(ink, mark), ink.halo, { scale: mark === CUBE ? 0.45 : 0.7 });
+      }
       if (name === state.point) strokeMark(sketch.context, AROUND, at, ink.ink, ink.halo);
     }
     this.write(state, camera, match);
@@ -206,11 +135,11 @@ class CameraView extends LiveFigure {
     sketch.line(lid, ink.muted, { width: 1.5 });
   }
 
-  drawAxes(sketch, colours) {
+  drawAxes(sketch, ink) {
     const { axis } = this.scene;
     ["x", "y", "z"].forEach((letter, k) => {
       const at = (length) => [0, 1, 2].map((i) => (i === k ? length : 0));
-      const colour = colours[letter];
+      const colour = colourOf(ink, AXES + k);
       sketch.line([[0, 0, 0], at(axis)], colour, { width: 2.5, halo: 3 });
       sketch.letter(letter, at(1.18 * axis), colour);
     });
@@ -220,11 +149,11 @@ class CameraView extends LiveFigure {
     const edges = edgesOf(this.corners, sketch.camera.eye);
     const ends = ({ from, to }) => [this.corners[from], this.corners[to]];
     for (const edge of edges.filter(({ hidden }) => hidden)) {
-      sketch.line(ends(edge), ink.cube, { width: 1.5, dash: [3, 3] });
+      sketch.line(ends(edge), colourOf(ink, CUBE), { width: 1.5, dash: [3, 3] });
     }
     const visible = edges.filter(({ hidden }) => !hidden);
     for (const edge of visible) sketch.line(ends(edge), ink.halo, { width: 3.5 }); // below all lines
-    for (const edge of visible) sketch.line(ends(edge), ink.cube, { width: 2 });
+    for (const edge of visible) sketch.line(ends(edge), colourOf(ink, CUBE), { width: 2 });
   }
 
   write(state, camera, match) {
@@ -285,8 +214,8 @@ class CameraView extends LiveFigure {
   }
 
   buildLegend() {
-    const marks = this.scene.points.filter(({ mark }) => mark).map(({ mark }) => [mark, mark]);
-    const edges = [["M-12 0H12", "cube's edges", "cube"], ["M-12 0H-7M-2.5 0H2.5M7 0H12", "hidden ones", "cube"]];
+    const marks = this.scene.points.filter(({ mark }) => mark !== null).map(({ mark, words }) => [mark, words]);
+    const edges = [["M-12 0H12", "cube's edges", CUBE], ["M-12 0H-7M-2.5 0H2.5M7 0H12", "hidden ones", CUBE]];
     return legend([...marks, ...edges]);
   }
 

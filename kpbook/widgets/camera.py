@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from kpbook._checks import check_choice, check_range, check_shape
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
-from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
+from kpbook.widgets._join import front_end
+from kpbook.widgets._traits import Choice, Flag, Number, Numbers
 from kpbook.world import views
 from kpbook.world.orbits import ORBITS, Orbit
 
@@ -26,13 +27,6 @@ LIMITS = {
 }
 #: How far from a recorded camera its picture is still shown: half a step of each slider.
 TOLERANCE = {"distance": 0.005, "yaw": 0.5, "pitch": 0.5, "fov": 0.5}
-_HINTS = {
-    "target": "Metres, order (x, y, z).",
-    "distance": "Metres from the target.",
-    "yaw": "Degrees: 0 stands at -y, 90 at +x.",
-    "pitch": "Degrees: 0 is level, -90 looks straight down.",
-    "fov": "Degrees between the image's upper and lower edge.",
-}
 _GRID_M, _AXIS_M = 0.1, 0.1  # between the table's lines; length of a drawn axis
 #: The cameras with a recorded picture.
 PRESETS = {name: ORBITS[name] for name in views.VIEWS}
@@ -42,7 +36,6 @@ _PROMPT = (
     "Notice: the lens changes M alone, the distance one number of X_CW; from far away, parallel "
     "edges look parallel."
 )
-_STILL_COLOURS = {"cube": "#d55e00", "target": "#0072b2", "end_effector": "#00805f"}
 
 
 class CameraFigure(LiveFigure):
@@ -71,13 +64,13 @@ class CameraFigure(LiveFigure):
 
     _esm = front_end("camera.mjs")
 
-    target: Any = traitlets.List().tag(sync=True)
-    distance = traitlets.Float().tag(sync=True)
-    yaw = traitlets.Float().tag(sync=True)
-    pitch = traitlets.Float().tag(sync=True)
-    fov = traitlets.Float().tag(sync=True)
-    point = traitlets.Unicode("cube").tag(sync=True)
-    picture = traitlets.Bool(True).tag(sync=True)
+    target = Numbers(3, *LIMITS["target"], hint="Metres, order (x, y, z).")
+    distance = Number(*LIMITS["distance"], hint="Metres from the target.")
+    yaw = Number(*LIMITS["yaw"], hint="Degrees: 0 stands at -y, 90 at +x.")
+    pitch = Number(*LIMITS["pitch"], hint="Degrees: 0 is level, -90 looks straight down.")
+    fov = Number(*LIMITS["fov"], hint="Degrees between the image's upper and lower edge.")
+    point = Choice(lambda figure: figure._points, "cube")
+    picture = Flag(True)
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     frames = traitlets.Bytes().tag(sync=True)
@@ -87,7 +80,7 @@ class CameraFigure(LiveFigure):
         self._points = _points(recorded.objects, recorded.positions)
         first = PRESETS["paper"]._asdict() | {"target": list(PRESETS["paper"].target)}
         super().__init__(
-            scene=_scene(self._points, recorded.frames.shape[1:3]),
+            scene=_scene(self._points, recorded.objects, recorded.frames.shape[1:3]),
             frames=zlib.compress(recorded.frames.tobytes(), 9),
             **(first | traits),
         )
@@ -117,23 +110,6 @@ class CameraFigure(LiveFigure):
         image, _ = camera.project(np.stack(list(self._points.values())))
         return dict(zip(self._points, to_pixels(image, image_size), strict=True))
 
-    @traitlets.validate("target")
-    def _check_target(self, proposal: Any) -> list[float]:
-        target = np.asarray(proposal["value"], dtype=np.float64)
-        check_shape(target, "3", name="target", hint=_HINTS["target"])
-        check_range(target, *LIMITS["target"], name="target", hint=_HINTS["target"])
-        return [float(v) for v in target]
-
-    @traitlets.validate("distance", "yaw", "pitch", "fov")
-    def _check_number(self, proposal: Any) -> float:
-        name = proposal["trait"].name
-        check_range(proposal["value"], *LIMITS[name], name=name, hint=_HINTS[name])
-        return float(proposal["value"])
-
-    @traitlets.validate("point")
-    def _check_point(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], self._points, name="point")
-
     def still(self) -> str:
         """Return the current view as a small HTML figure with its text, without any script."""
         H, W = self._views.frames.shape[1:3]
@@ -144,17 +120,14 @@ class CameraFigure(LiveFigure):
         at = self._pixels((H, W))
         counted = self._pixels((IMAGE_SIZE, IMAGE_SIZE))
         marks, said = _cube_lines([at[f"corner{k}"] for k in range(8)]), []
-        for obj, colour in _STILL_COLOURS.items():
-            words = obj.replace("_", " ")
+        for obj, colour in zip(self._views.objects, PALETTE, strict=False):
+            words = _words(obj)
             if np.isnan(at[obj]).any():
                 said.append(f"the {words} behind the camera, without an image")
                 continue
             said.append("the {} on pixel ({:.1f}, {:.1f})".format(words, *counted[obj]))
             u, v = at[obj] + 0.5
-            marks += (
-                f'<circle cx="{u:.2f}" cy="{v:.2f}" r="5" fill="none" stroke="{colour}" '
-                'stroke-width="2"/>'
-            )
+            marks += ring(u, v, 5, colour, 2)
         words = (
             "A still picture of a live figure that needs JavaScript: a camera "
             f"{self.distance:g} m from the point ({', '.join(f'{v:g}' for v in self.target)}), yaw "
@@ -182,13 +155,18 @@ def _cube_lines(corners: list[np.ndarray]) -> str:
             ends = np.concatenate([corners[k], corners[other]]) + 0.5
             if other != k and np.isfinite(ends).all():
                 path += "M{:.2f} {:.2f}L{:.2f} {:.2f}".format(*ends)
-    return f'<path d="{path}" fill="none" stroke="#d55e00" stroke-width="1"/>'
+    return f'<path d="{path}" fill="none" stroke="{PALETTE[0]}" stroke-width="1"/>'
 
 
-def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[str, Any]:
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _scene(
+    points: dict[str, np.ndarray], objects: tuple[str, ...], frame_size: tuple[int, ...]
+) -> dict[str, Any]:
     """All that the page has to know of the world, of the sliders and of the recorded views."""
-    labels = {"cube": "cube: its centre", "target": "target", "end_effector": "end effector"}
-    labels |= {"origin": "the world's origin"}
+    labels = {"cube": "cube: its centre", "origin": "the world's origin"}
     labels |= {f"corner{k}": f"corner {k + 1} of the cube" for k in range(8)}
     return {
         "H": IMAGE_SIZE,
@@ -197,9 +175,10 @@ def _scene(points: dict[str, np.ndarray], frame_size: tuple[int, ...]) -> dict[s
         "points": [
             {
                 "name": name,
-                "label": labels[name],
+                "label": labels.get(name, _words(name)),
+                "words": _words(name),
                 "p_W": place.tolist(),
-                "mark": name.replace("_", " ") if name in _STILL_COLOURS else None,
+                "mark": objects.index(name) if name in objects else None,  # and its colour
             }
             for name, place in points.items()
         ],

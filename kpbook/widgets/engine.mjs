@@ -150,7 +150,7 @@ export async function browserEngine(address, model, example) {
   }
 }
 
-const KERNEL_PATIENCE = 30_000; // ms
+const PATIENCE = 30_000; // ms
 
 /** An engine in the kernel: one message out, one back. */
 export function kernelEngine(model, network) {
@@ -179,9 +179,9 @@ export function kernelEngine(model, network) {
         const question = `${me} ${++next}`;
         const late = () => {
           waiting.delete(question);
-          reject(new Error(`no answer within ${KERNEL_PATIENCE / 1000} seconds; is it running?`));
+          reject(new Error(`no answer within ${PATIENCE / 1000} seconds; is it running?`));
         };
-        const timer = setTimeout(late, KERNEL_PATIENCE);
+        const timer = setTimeout(late, PATIENCE);
         const settle = (end) => (value) => {
           clearTimeout(timer);
           end(value);
@@ -195,6 +195,32 @@ export function kernelEngine(model, network) {
       waiting.clear();
     },
   };
+}
+
+/** One engine for each network, each opened once; what has failed is opened anew once forgotten. */
+export class Engines {
+  constructor(open) {
+    this.open = open;
+    this.opened = new Map();
+    this.failed = new Set();
+  }
+
+  get(name) {
+    if (!this.opened.has(name)) {
+      const ready = this.open(name);
+      ready.catch(() => this.failed.add(name));
+      this.opened.set(name, ready);
+    }
+    return this.opened.get(name);
+  }
+
+  forget(names = [...this.opened.keys()]) {
+    for (const name of names) {
+      this.opened.get(name)?.then((engine) => engine.close()).catch(() => {});
+      this.opened.delete(name);
+      this.failed.delete(name);
+    }
+  }
 }
 
 /**

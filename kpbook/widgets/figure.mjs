@@ -1,122 +1,32 @@
 // What every live figure is made of: its traits as the only state, one draw a frame, words that are
-// read aloud, reset, a link to the view, light and dark; and the marks and colours of the book.
+// read aloud, reset, a link to the view, light and dark.
 //
 // A figure extends LiveFigure and gives clean(raw) -> state, parts() -> elements, draw(state) and
-// describe(state) -> text; toFields and fromFields bend a state into a link and back.
+// describe(state) -> text; where core's toFields is not enough, toFields and fromFields bend a state
+// into a link and back.
 
 import {
-  decodeHash,
-  draggable,
-  encodeHash,
-  fitCanvas,
-  isDark,
-  make,
-  onThemeChange,
-  rangeControl,
-  checkControl,
-  settled,
-  throttled,
-  uniqueName,
+  checkControl, decodeHash, draggable, encodeHash, isDark, make, onThemeChange, rangeControl, settled, throttled,
+  toFields, uniqueName,
 } from "./core.mjs";
-
-// ---- colours and marks -------------------------------------------------------------------------
-
-// Okabe and Ito's colours, darker on white and lighter on black; each mark has a shape of its own.
-export const INKS = {
-  light: { ink: "#17202b", muted: "#4d5a68", line: "#c3ccd6", halo: "#ffffff", surface: "#ffffff", accent: "#0072b2",
-    cube: "#d55e00", target: "#0072b2", "end effector": "#00805f" },
-  dark: { ink: "#edf1f5", muted: "#aab6c3", line: "#46525f", halo: "#0d1116", surface: "#161b22", accent: "#56b4e9",
-    cube: "#f0883e", target: "#56b4e9", "end effector": "#2fc79b" },
-};
-
-export const SHAPES = {
-  cube: "M-8 -8H8V8H-8Z",
-  target: "M0 -10L10 0L0 10L-10 0Z",
-  "end effector": "M9 0A9 9 0 1 1 -9 0A9 9 0 1 1 9 0Z",
-  cross: "M-12 0H-4M4 0H12M0 -12V-4M0 4V12",
-  dot: "M3.5 0A3.5 3.5 0 1 1 -3.5 0A3.5 3.5 0 1 1 3.5 0Z",
-};
-
-/** A mark (a path of SHAPES, or any other) at [x, y], with a halo so that it shows on everything. */
-export function strokeMark(context, shape, [x, y], colour, halo, { fill = false, scale = 1 } = {}) {
-  const path = new Path2D(SHAPES[shape] ?? shape);
-  context.save();
-  context.translate(x, y);
-  context.scale(scale, scale);
-  context.lineJoin = "round";
-  context.strokeStyle = halo;
-  context.lineWidth = 5;
-  context.stroke(path);
-  context.strokeStyle = context.fillStyle = colour;
-  context.lineWidth = 2.25;
-  if (fill) context.fill(path);
-  context.stroke(path);
-  context.restore();
-}
-
-/** The same mark as a small picture for a legend or a table's row. */
-export function markIcon(shape, name = shape) {
-  const space = "http://www.w3.org/2000/svg";
-  const icon = document.createElementNS(space, "svg");
-  icon.setAttribute("viewBox", "-13 -13 26 26");
-  icon.setAttribute("aria-hidden", "true");
-  icon.setAttribute("class", `mark ${name.replace(" ", "-")}`);
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", SHAPES[shape] ?? shape);
-  icon.append(path);
-  return icon;
-}
-
-/** What marks mean: [shape, words, class of its colour] each, as a list below a picture. */
-export function legend(items) {
-  const list = items.map(([shape, words, name]) => make("li", {}, markIcon(shape, name ?? shape), words));
-  return make("ul", { class: "legend" }, ...list);
-}
-
-const small = new WeakMap(); // canvas -> the one of true size that is scaled up into it
-
-/** Paint uint8 pixels (H x W x 3), each as a square, over a canvas of w x h CSS pixels. */
-export function paintPixels(canvas, rgb, H, W, w, h = w) {
-  if (small.get(canvas)?.width !== W || small.get(canvas)?.height !== H) {
-    small.set(canvas, make("canvas", { width: W, height: H }));
-  }
-  const source = small.get(canvas);
-  const image = new ImageData(W, H);
-  for (let k = 0; k < H * W; k++) {
-    for (let c = 0; c < 3; c++) image.data[4 * k + c] = rgb[3 * k + c];
-    image.data[4 * k + 3] = 255;
-  }
-  source.getContext("2d").putImageData(image, 0, 0);
-  const context = fitCanvas(canvas, w, h);
-  context.imageSmoothingEnabled = false;
-  context.drawImage(source, 0, 0, w, h);
-  return context;
-}
-
-/** One heat map (h x w) over a grey picture (uint8, H x W x 3): the brightest cell is full. */
-export function heatOver(map, h, w, rgb, H, W) {
-  let top = 0;
-  for (const p of map) if (p > top) top = p;
-  const hot = [255, 190, 60];
-  const mixed = new Uint8ClampedArray(3 * H * W);
-  for (let v = 0; v < H; v++) {
-    for (let u = 0; u < W; u++) {
-      const heat = Math.sqrt(map[Math.floor((v * h) / H) * w + Math.floor((u * w) / W)] / (top || 1));
-      const k = v * W + u;
-      const grey = 0.5 * (0.3 * rgb[3 * k] + 0.59 * rgb[3 * k + 1] + 0.11 * rgb[3 * k + 2]);
-      for (let c = 0; c < 3; c++) mixed[3 * k + c] = (1 - heat) * grey + heat * hot[c];
-    }
-  }
-  return mixed;
-}
-
-/** Pixels of image coordinates: -1 and +1 at the centres of the border pixels. */
-export function toPixels([x, y], H, W) {
-  return [((x + 1) / 2) * (W - 1), ((y + 1) / 2) * (H - 1)];
-}
+import { INKS, MARK_STYLE, variables } from "./marks.mjs";
 
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Put a handle at [x, y], and say where it stands to those who do not see it. */
+export function moveHandle(handle, [x, y], now, text) {
+  handle.style.transform = `translate(${x}px, ${y}px)`;
+  handle.setAttribute("aria-valuenow", String(now));
+  handle.setAttribute("aria-valuetext", text);
+}
+
+/** A canvas and the caption that names it: {element, canvas, caption}. */
+export function captioned(id) {
+  const canvas = make("canvas", { role: "img", "aria-labelledby": id });
+  const caption = make("figcaption", { id });
+  return { element: make("figure", {}, canvas, caption), canvas, caption };
 }
 
 /** A labelled <select> over [value, text] pairs. Returns {element, input, set(value)}. */
@@ -132,21 +42,20 @@ export function selectControl({ id, label, options, onInput }) {
   };
 }
 
-export const FIGURE_STYLE = `
+const STYLE = `
 :host { display: block; contain: inline-size; }
 * { box-sizing: border-box; }
 .figure {
   --ink: ${INKS.light.ink}; --muted: ${INKS.light.muted}; --line: ${INKS.light.line};
-  --surface: ${INKS.light.surface}; --accent: ${INKS.light.accent}; --cube: ${INKS.light.cube};
-  --target: ${INKS.light.target}; --end-effector: ${INKS.light["end effector"]};
+  --surface: ${INKS.light.surface}; --accent: ${INKS.light.accent}; ${variables(INKS.light)}
   container-type: inline-size; color: var(--ink); background: var(--surface);
   border: 1px solid var(--line); border-radius: 8px; padding: 14px; margin: 0;
   font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
 }
 .figure[data-theme="dark"] {
   --ink: ${INKS.dark.ink}; --muted: ${INKS.dark.muted}; --line: ${INKS.dark.line};
-  --surface: ${INKS.dark.surface}; --accent: ${INKS.dark.accent}; --cube: ${INKS.dark.cube};
-  --target: ${INKS.dark.target}; --end-effector: ${INKS.dark["end effector"]}; color-scheme: dark;
+  --surface: ${INKS.dark.surface}; --accent: ${INKS.dark.accent}; ${variables(INKS.dark)}
+  color-scheme: dark;
 }
 .prompt { margin: 0 0 10px; max-width: 80ch; text-wrap: pretty; }
 .top { display: grid; gap: 14px; }
@@ -174,9 +83,7 @@ thead th { color: var(--muted); font-size: 13px; padding-top: 0; padding-bottom:
 th:first-child { text-align: left; padding-left: 0; white-space: normal; }
 tbody tr { border-top: 1px solid var(--line); }
 .mark { width: 22px; height: 22px; flex: none; fill: none; stroke-width: 2; overflow: visible; stroke: var(--ink); }
-.mark.cube { stroke: var(--cube); }
-.mark.target { stroke: var(--target); }
-.mark.end-effector { stroke: var(--end-effector); }
+${MARK_STYLE}
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 6px 0 0; padding: 0; list-style: none; }
 .legend li { display: flex; align-items: center; gap: 5px; }
 .legend .mark { width: 16px; height: 16px; }
@@ -258,7 +165,7 @@ export class LiveFigure {
   }
 
   toFields(state) {
-    return state;
+    return toFields(state);
   }
 
   fromFields(fields) {
@@ -272,17 +179,14 @@ export class LiveFigure {
     this.copied = make("span", { class: "copied", role: "status" });
     const link = make("button", { type: "button", click: () => this.copyLink() }, "Copy link to this view");
     const reset = make("button", { type: "button", click: () => this.reset() }, "Reset");
-    this.root = make(
-      "div",
-      { class: "figure", role: "group", "aria-label": this.title },
+    this.root = make("div", { class: "figure", role: "group", "aria-label": this.title },
       make("p", { class: "prompt" }, this.model.get("prompt")),
       ...this.parts(),
       make("div", { class: "buttons" }, reset, ...this.buttons(), ...(this.static ? [link] : []), this.copied),
       this.words,
-      ...this.footer(),
-    );
+      ...this.footer());
     const shadow = this.host.attachShadow({ mode: "open" });
-    shadow.append(make("style", {}, FIGURE_STYLE + this.style), this.root);
+    shadow.append(make("style", {}, STYLE + this.style), this.root);
     this.listen();
     this.followLink();
     this.redraw();
@@ -412,14 +316,9 @@ export class LiveFigure {
    */
   handle(name, label, [low, high], { end = () => this.save.flush(), line = false, ...drag }) {
     const element = make("div", {
-      class: "handle",
-      role: "slider",
-      tabindex: 0,
+      class: "handle", role: "slider", tabindex: 0,
       "aria-roledescription": line ? undefined : "point, moved in two dimensions by the arrow keys",
-      "aria-label": label,
-      "aria-valuemin": low,
-      "aria-valuemax": high,
-      "data-handle": name,
+      "aria-label": label, "aria-valuemin": low, "aria-valuemax": high, "data-handle": name,
     });
     draggable(element, { end, ...drag });
     return element;

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 import traitlets
 
-from kpbook._checks import check_choice, check_integer, check_range, check_shape, complain
+from kpbook._checks import complain
 from kpbook.episodes import Episodes
 from kpbook.grid import to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
-from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
+from kpbook.widgets._join import front_end
 from kpbook.widgets._networks import extractors_for
+from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
 from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
@@ -29,7 +31,17 @@ _PROMPT = (
 )
 _COLOURS = {"cube": [0.1, 0.9, 0.1], "target": [0.1, 0.1, 0.9]}
 _WORDS = {"end_effector": "end effector"}
+_PLACE = "[x, y], metres from the table's middle."
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
+
+
+def _address(value: Any) -> str:
+    address = str(value)
+    if address and not re.fullmatch(r"https?://.+/", address):
+        hint = "Of the book's _static folder; the names of files are put behind it."
+        wanted = "a whole address, https://.../, with a slash at its end"
+        raise ValueError(complain("address", repr(address), wanted, hint))
+    return address
 
 
 class FindTheCube(LiveFigure):
@@ -64,17 +76,20 @@ class FindTheCube(LiveFigure):
 
     _esm = front_end("find_cube.mjs")
 
-    cube: Any = traitlets.List().tag(sync=True)
-    target: Any = traitlets.List().tag(sync=True)
-    yaw = traitlets.Float(0.0).tag(sync=True)
-    pose = traitlets.Int(0).tag(sync=True)
-    light = traitlets.Float(1.0).tag(sync=True)
-    distractor = traitlets.Bool(False).tag(sync=True)
-    occluder = traitlets.Bool(False).tag(sync=True)
-    network = traitlets.Unicode().tag(sync=True)
-    keypoint = traitlets.Int(-1).tag(sync=True)
-    engine = traitlets.Unicode("auto").tag(sync=True)
-    address = traitlets.Unicode("").tag(sync=True)
+    cube = Numbers(2, -REACH, REACH, hint=_PLACE)
+    target = Numbers(2, -REACH, REACH, hint=_PLACE)
+    yaw = Number(0, 90, hint="Degrees.")
+    pose = Whole(0, lambda figure: len(figure._poses) - 1, hint="There are {count}, from 0 on.")
+    light = Number(0.4, 1.6, 1.0, hint="1 is as recorded.")
+    distractor = Flag(False)
+    occluder = Flag(False)
+    network = Choice(lambda figure: figure._extractors)
+    keypoint = Whole(
+        -1, lambda figure: max(len(one["first"]) for one in figure.networks) - 1, -1,
+        hint="-1 is the cube's.",
+    )  # fmt: skip
+    engine = Choice(("auto", "browser", "kernel"), "auto")
+    address = Custom(_address, "")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     networks: Any = traitlets.List().tag(sync=True)
@@ -125,54 +140,6 @@ class FindTheCube(LiveFigure):
         except Exception as error:  # the figure says it; the kernel goes on
             self.send({"answer": content.get("question"), "error": str(error)})
 
-    @traitlets.validate("cube", "target")
-    def _check_place(self, proposal: Any) -> list[float]:
-        name = proposal["trait"].name
-        place = np.asarray(proposal["value"], dtype=np.float64)
-        check_shape(place, "2", name=name, hint="[x, y] in metres.")
-        check_range(place, -REACH, REACH, name=name, hint="Metres from the table's middle.")
-        return [float(v) for v in place]
-
-    @traitlets.validate("yaw")
-    def _check_yaw(self, proposal: Any) -> float:
-        check_range(proposal["value"], 0, 90, name="yaw", hint="Degrees.")
-        return float(proposal["value"])
-
-    @traitlets.validate("light")
-    def _check_light(self, proposal: Any) -> float:
-        check_range(proposal["value"], 0.4, 1.6, name="light", hint="1 is as recorded.")
-        return float(proposal["value"])
-
-    @traitlets.validate("pose")
-    def _check_pose(self, proposal: Any) -> int:
-        pose = check_integer(proposal["value"], name="pose", minimum=0)
-        check_range(pose, 0, len(self._poses) - 1, name="pose")
-        return pose
-
-    @traitlets.validate("network")
-    def _check_network(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], self._extractors, name="network")
-
-    @traitlets.validate("keypoint")
-    def _check_keypoint(self, proposal: Any) -> int:
-        keypoint = check_integer(proposal["value"], name="keypoint", minimum=-1)
-        most = max(len(one["first"]) for one in self.networks)
-        check_range(keypoint, -1, most - 1, name="keypoint", hint="-1 is the cube's.")
-        return keypoint
-
-    @traitlets.validate("address")
-    def _check_address(self, proposal: Any) -> str:
-        address = str(proposal["value"])
-        if address and not re.fullmatch(r"https?://.+/", address):
-            hint = "Of the book's _static folder; the names of files are put behind it."
-            wanted = "a whole address, https://.../, with a slash at its end"
-            raise ValueError(complain("address", repr(address), wanted, hint))
-        return address
-
-    @traitlets.validate("engine")
-    def _check_engine(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], ("auto", "browser", "kernel"), name="engine")
-
     def still(self) -> str:
         """Return the chosen network's first view as a small HTML figure, without any script."""
         H, W = self._poses.example.shape[:2]
@@ -184,10 +151,7 @@ class FindTheCube(LiveFigure):
             z = np.array(about["first"][row["keypoint"]])
             u, v = to_pixels(np.array(row["A"]) @ z + row["b"], (H, W))
             parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
-            marks += (
-                f'<circle cx="{u + 0.5:.2f}" cy="{v + 0.5:.2f}" r="1.6" fill="none" '
-                'stroke="#d55e00" stroke-width=".6"/>'
-            )
+            marks += ring(u + 0.5, v + 0.5, 1.6, PALETTE[0], 0.6)
         words = (
             f"A still picture of a live figure that needs JavaScript: the network {about['name']} "
             f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."

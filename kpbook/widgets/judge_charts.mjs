@@ -1,20 +1,11 @@
 // Judge it: its three pictures, drawn into a canvas from numbers and places.
 
 import { clamp, fitCanvas } from "./core.mjs";
-import { paintPixels, strokeMark } from "./figure.mjs";
 import { onAxis } from "./judge_state.mjs";
+import { colourOf, drawLine, strokeMark } from "./marks.mjs";
+import { paintPixels } from "./pixels.mjs";
 
 const EDGE = { left: 40, right: 16, top: 8, bottom: 20 }; // round the chart of keypoints, CSS pixels
-
-function drawLine(context, places, colour, width, dash = []) {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.setLineDash(dash);
-  context.beginPath();
-  for (const place of places) context.lineTo(...place);
-  context.stroke();
-  context.setLineDash([]);
-}
 
 function drawDot(context, [x, y], radius, colour, full) {
   context.beginPath();
@@ -52,21 +43,23 @@ function paleFrame({ palette, pictures }, frame, H, W, surface) {
 
 /**
  * The frame with the paths of its episode: `real` the object's, `said` the mapped keypoint's, `raw`
- * the keypoint's own, in CSS pixels. A frame that does not count is dotted and hollow.
+ * the keypoint's own, in CSS pixels; `k` the object's colour and mark. A frame that does not count is
+ * dotted and hollow.
  */
-export function drawScene(canvas, data, { H, W }, { frame, now, side, real, said, raw, counts }, shape, ink) {
+export function drawScene(canvas, data, { H, W }, { frame, now, side, real, said, raw, counts }, k, ink) {
+  const colour = colourOf(ink, k);
   const context = paintPixels(canvas, paleFrame(data, frame, H, W, ink.surface), H, W, side);
   drawLine(context, raw, ink.muted, 1, [1, 3]);
   real.forEach((place, t) => drawLine(context, [place, said[t]], ink.muted, 1, counts(t) ? [] : [2, 3]));
-  drawLine(context, real, ink[shape], 2.25);
+  drawLine(context, real, colour, 2.25);
   drawLine(context, said, ink.ink, 1.5, [5, 3]);
-  real.forEach((place, t) => drawDot(context, place, 2.5, ink[shape], counts(t)));
+  real.forEach((place, t) => drawDot(context, place, 2.5, colour, counts(t)));
   said.forEach((place, t) => drawDot(context, place, 2.5, ink.ink, counts(t)));
   drawLine(context, [real[now], said[now]], ink.halo, 5);
   drawLine(context, [real[now], said[now]], ink.ink, 2.5);
   strokeMark(context, "dot", raw[now], ink.muted, ink.halo);
   strokeMark(context, "cross", said[now], ink.ink, ink.halo);
-  strokeMark(context, shape, real[now], ink[shape], ink.halo);
+  strokeMark(context, k, real[now], colour, ink.halo);
 }
 
 /** Place of a rank and an error in the chart of keypoints; `w` by `h` CSS pixels. */

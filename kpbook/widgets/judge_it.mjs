@@ -4,15 +4,16 @@
 // (tracking.mjs). Only the rivals' table comes from Python, since it asks for all keypoints at once.
 
 import { clamp, formatNumber, make, rangeControl } from "./core.mjs";
-import { INKS, LiveFigure, markIcon, mount, setText, toPixels } from "./figure.mjs";
-import { applyAffine, capabilityOf, judgePair, judgeWithin, pick } from "./tracking.mjs";
-import {
-  cleanJudge, describeJudge, framesOf, fromJudgeFields, judgeAll, plainNumber, scrub, shortNumber, spoken,
-  toJudgeFields, unpackJudge,
-} from "./judge_state.mjs";
+import { LiveFigure, mount, moveHandle, setText } from "./figure.mjs";
 import { drawRanks, drawRuns, drawScene, errorAt, rankAt, rankPlace, runPlace } from "./judge_charts.mjs";
+import {
+  clean, describe, framesOf, judgeAll, plainNumber, scrub, shortNumber, spoken, unpack,
+} from "./judge_state.mjs";
+import { INKS, colourOf, markIcon } from "./marks.mjs";
+import { toPixels, toStage } from "./pixels.mjs";
+import { applyAffine, capabilityOf, judgePair, judgeWithin, pick } from "./tracking.mjs";
 
-const JUDGE_STYLE = `
+const STYLE = `
 .stage { width: 100%; aspect-ratio: 1; overflow: hidden; }
 .chosen { display: grid; gap: 8px 16px; grid-template-columns: 1fr 1fr; margin-bottom: 14px; align-items: end; }
 .chosen select { width: 100%; }
@@ -42,7 +43,7 @@ const JUDGE_STYLE = `
   .threshold { grid-template-columns: 1fr 1fr; }
 }
 `;
-const JUDGE_TRAITS = ["network", "object", "keypoint", "frame", "mu", "fit", "in_view", "group"];
+const TRAITS = ["network", "object", "keypoint", "frame", "mu", "fit", "in_view", "group"];
 const GROUP_LABELS = { networks: "Networks of chapter 3", ablation: "The recipe, less one part", scenes: "The recipe, other scenes" };
 const FACTS = {
   error: "Error, mean squared", r2: "R²", px: "Root mean square, pixels", within: "Error within episodes",
@@ -51,7 +52,7 @@ const FACTS = {
 
 class JudgeItView extends LiveFigure {
   constructor(model, host, data) {
-    super(model, host, { name: "judging", title: "Live figure: judge it", traits: JUDGE_TRAITS, style: JUDGE_STYLE });
+    super(model, host, { name: "judging", title: "Live figure: judge it", traits: TRAITS, style: STYLE });
     this.about = model.get("about");
     this.networks = model.get("networks");
     this.recorded = model.get("recorded");
@@ -60,15 +61,7 @@ class JudgeItView extends LiveFigure {
   }
 
   clean(raw) {
-    return cleanJudge(raw, this);
-  }
-
-  toFields(state) {
-    return toJudgeFields(state);
-  }
-
-  fromFields(fields) {
-    return fromJudgeFields(fields);
+    return clean(raw, this);
   }
 
   // What is computed: anew only when it would differ.
@@ -117,29 +110,18 @@ class JudgeItView extends LiveFigure {
     const first = (episodes + Math.floor(frame / T)) * T;
     const frames = Array.from({ length: T }, (_, t) => first + t);
     const z = pick(points[chosen], frames);
-    const places = ([xs, ys]) => frames.map((_, t) => {
-      const [u, v] = toPixels([xs[t], ys[t]], H, W);
-      return [((u + 0.5) * side) / W, ((v + 0.5) * side) / H];
-    });
+    const places = ([xs, ys]) => frames.map((_, t) => toStage(toPixels([xs[t], ys[t]], H, W), side, H, W));
     const counts = (t) => !inView || this.data.seen[(first + t) * objects.length + k] === 1;
     const [real, said, raw] = [pick(truth, frames), applyAffine(pair, z), z].map(places);
     return { frame, now: frame % T, side, real, said, raw, counts };
   }
 
   paintScene(state, found) {
-    const shape = spoken(state.object);
     const { side, now, real, said } = (this.path = this.paths(state, found));
-    drawScene(this.canvas, this.data, this.about, this.path, shape, this.ink);
-    const [x, y] = real[now].map((v) => clamp(v, 8, side - 8));
-    this.handles.frame.style.transform = `translate(${x}px, ${y}px)`;
+    drawScene(this.canvas, this.data, this.about, this.path, found.k, this.ink);
+    const at = real[now].map((v) => clamp(v, 8, side - 8));
     const off = (Math.hypot(real[now][0] - said[now][0], real[now][1] - said[now][1]) * this.about.W) / side;
-    this.tell("frame", state.frame + 1, `${this.frameWords(state.frame)}; the guess is ${plainNumber(off, 1)} pixels off`);
-  }
-
-  /** Say where a handle stands to those who do not see it. */
-  tell(name, now, text) {
-    this.handles[name].setAttribute("aria-valuenow", String(now));
-    this.handles[name].setAttribute("aria-valuetext", text);
+    moveHandle(this.handles.frame, at, state.frame + 1, `${this.frameWords(state.frame)}; the guess is ${plainNumber(off, 1)} pixels off`);
   }
 
   frameWords(frame) {
@@ -153,10 +135,8 @@ class JudgeItView extends LiveFigure {
     this.chartSize = { w, h, count: order.length, limits: this.about.limits };
     drawRanks(this.chartCanvas, this.chartSize, found, this.ink);
     const rank = order.indexOf(chosen);
-    const [x, y] = rankPlace(rank, pairs[chosen].error, this.chartSize);
-    this.handles.keypoint.style.transform = `translate(${x}px, ${y}px)`;
     this.handles.keypoint.setAttribute("aria-valuemax", String(order.length));
-    this.tell("keypoint", rank + 1,
+    moveHandle(this.handles.keypoint, rankPlace(rank, pairs[chosen].error, this.chartSize), rank + 1,
       `keypoint ${chosen}, number ${rank + 1} of ${order.length} by its fit, error ${shortNumber(pairs[chosen].error)}`);
   }
 
@@ -171,10 +151,10 @@ class JudgeItView extends LiveFigure {
     const middles = this.runRows.map((row) => row.getBoundingClientRect()).map((box) => box.top + box.height / 2 - axis.top);
     const dots = rows.map(({ errors }, i) => ({ errors: errors.map((run) => run[k]), middle: middles[i] }));
     const { limits } = this.about;
-    drawRuns(this.runsCanvas, { w, h, head: axis.height, rows: dots, mu, limits, colour: this.ink[spoken(state.object)] }, this.ink);
-    this.handles.mu.style.transform = `translate(${left + runPlace(mu, w, limits)}px, ${top + 16}px)`;
+    drawRuns(this.runsCanvas, { w, h, head: axis.height, rows: dots, mu, limits, colour: colourOf(this.ink, k) }, this.ink);
     const [hits, runs] = [(row) => row.hits[k], (row) => row.runs].map((of) => rows.reduce((sum, row) => sum + of(row), 0));
-    this.tell("mu", shortNumber(mu), `µ of the ${spoken(state.object)} is ${shortNumber(mu)}; ${hits} of ${runs} runs track it`);
+    moveHandle(this.handles.mu, [left + runPlace(mu, w, limits), top + 16], shortNumber(mu),
+      `µ of the ${spoken(state.object)} is ${shortNumber(mu)}; ${hits} of ${runs} runs track it`);
   }
 
   /** The words of the table of runs; its rows are made anew when the group changes. */
@@ -213,7 +193,7 @@ class JudgeItView extends LiveFigure {
     setText(this.map, `Its map: (${line(0)}, ${line(1)})`);
     setText(this.caption, `Keypoint ${chosen}${chosen === best ? ", the metric's choice" : ""}: ` +
       `error ${shortNumber(pairs[chosen].fitError)} where it was fitted, ${shortNumber(pair.error)} where it is scored`);
-    this.truthKey.replaceChildren(markIcon(spoken(state.object)), `the ${spoken(state.object)}`);
+    this.truthKey.replaceChildren(markIcon(k), `the ${spoken(state.object)}`);
     this.controls.mu.element.firstChild.textContent = `µ, largest error of a tracked ${spoken(state.object)}`;
     this.controls.mu.set(mu);
     for (const name of ["network", "object", "frame", "fit", "in_view", "group"]) this.controls[name].set(state[name]);
@@ -239,7 +219,7 @@ class JudgeItView extends LiveFigure {
     const { pair, chosen, best, k, mu } = this.found(state);
     const row = this.counted(state).find(({ run }) => run === state.network);
     const runs = row && { run: row.run, hit: row.hits[k], runs: row.runs };
-    return describeJudge({ ...state, muHere: mu }, pair, chosen, best, runs);
+    return describe({ ...state, muHere: mu }, pair, chosen, best, runs);
   }
 
   // Building.
@@ -434,9 +414,8 @@ class JudgeItView extends LiveFigure {
 }
 
 async function render({ model, el }) {
-  const packed = model.get("packed");
   const counts = model.get("networks").map(({ keypoints }) => keypoints);
-  const data = await unpackJudge(packed, model.get("about"), counts);
+  const data = await unpack(model.get("packed"), model.get("about"), counts);
   return mount({ model, el }, (host) => new JudgeItView(model, host, data));
 }
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from kpbook._checks import check_choice, check_integer, check_range, check_shape
 from kpbook.episodes import Episodes
 from kpbook.grid import to_pixels
 from kpbook.judge import Verdict, judge, keypoints
 from kpbook.metric import THRESHOLD_OF
 from kpbook.recorded import Sweep
-from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, still_picture
+from kpbook.widgets._join import front_end
 from kpbook.widgets._networks import extractors_for
+from kpbook.widgets._traits import Choice, Flag, Numbers, Whole
 
 #: Range of a threshold; the axes of the errors end there too.
 LIMITS = (0.0003, 1.0)
@@ -70,14 +71,23 @@ class JudgeIt(LiveFigure):
 
     _esm = front_end("judge_it.mjs")
 
-    network = traitlets.Unicode().tag(sync=True)
-    object = traitlets.Unicode("cube").tag(sync=True)
-    keypoint = traitlets.Int(-1).tag(sync=True)
-    frame = traitlets.Int(8).tag(sync=True)
-    mu: Any = traitlets.List().tag(sync=True)
-    fit = traitlets.Unicode("other").tag(sync=True)
-    in_view = traitlets.Bool(False).tag(sync=True)
-    group = traitlets.Unicode("networks").tag(sync=True)
+    network = Choice(lambda figure: figure.points)
+    object = Choice(lambda figure: figure.recording.objects, "cube")
+    keypoint = Whole(
+        -1, lambda figure: max(z.shape[1] for z in figure.points.values()) - 1, -1,
+        hint="-1 for the metric's choice.",
+    )  # fmt: skip
+    frame = Whole(
+        0, lambda figure: EPISODES * figure.recording.truth.shape[1] - 1, 8,
+        hint="There are {count} in the episodes that are scored, from 0 on.",
+    )  # fmt: skip
+    mu = Numbers(
+        lambda figure: len(figure.recording.objects), *LIMITS,
+        hint="One threshold for each object, a mean squared distance in image coordinates.",
+    )  # fmt: skip
+    fit = Choice(("other", "same"), "other")
+    in_view = Flag(False)
+    group = Choice(_GROUPS, "networks")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
     networks: Any = traitlets.List().tag(sync=True)
@@ -108,45 +118,6 @@ class JudgeIt(LiveFigure):
             **{"network": next(iter(self.points)), "mu": mu, **traits},
         )
 
-    @traitlets.validate("network")
-    def _check_network(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], self.points, name="network")
-
-    @traitlets.validate("object")
-    def _check_object(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], self.recording.objects, name="object")
-
-    @traitlets.validate("keypoint")
-    def _check_keypoint(self, proposal: Any) -> int:
-        hint = "-1 for the metric's choice."
-        n = check_integer(proposal["value"], name="keypoint", minimum=-1, hint=hint)
-        most = max(z.shape[1] for z in self.points.values())
-        check_range(n, -1, most - 1, name="keypoint", hint=hint)
-        return n
-
-    @traitlets.validate("frame")
-    def _check_frame(self, proposal: Any) -> int:
-        frame = check_integer(proposal["value"], name="frame", minimum=0)
-        scored = EPISODES * self.recording.truth.shape[1]
-        check_range(frame, 0, scored - 1, name="frame", hint="Of the episodes that are scored.")
-        return frame
-
-    @traitlets.validate("mu")
-    def _check_mu(self, proposal: Any) -> list[float]:
-        mu = np.asarray(proposal["value"], dtype=np.float64)
-        hint = "One threshold for each object."
-        check_shape(mu, str(len(self.recording.objects)), name="mu", hint=hint)
-        check_range(mu, *LIMITS, name="mu", hint="A mean squared distance, image coordinates.")
-        return [float(v) for v in mu]
-
-    @traitlets.validate("fit")
-    def _check_fit(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], ("other", "same"), name="fit")
-
-    @traitlets.validate("group")
-    def _check_group(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], _GROUPS, name="group")
-
     def still(self) -> str:
         """Return the first view as a small HTML figure with its text, without any script."""
         verdict, k = self.verdicts[self.network], self.recording.objects.index(self.object)
@@ -155,9 +126,9 @@ class JudgeIt(LiveFigure):
         first = (EPISODES + e) * T
         z = self.points[self.network][first : first + T]
         H, W = self.recording.image_size
-        paths = ""
+        paths, orange = "", PALETTE[0]
         for where, look in (
-            (self.recording.truth[EPISODES + e, :, 0, k], 'stroke="#d55e00" stroke-width=".7"'),
+            (self.recording.truth[EPISODES + e, :, 0, k], f'stroke="{orange}" stroke-width=".7"'),
             (verdict.tracking.predict(z)[:, k], 'stroke="#17202b" stroke-dasharray="1 .6"'),
         ):
             places = to_pixels(where, (H, W)) + 0.5

@@ -1,43 +1,33 @@
 // Judge it, without a page: state, what is unpacked, which frames count, words.
 
-import { clamp, formatNumber, inflate, numberIn } from "./core.mjs";
+import { clamp, formatNumber, inflate, isOn, numberIn, numbersIn } from "./core.mjs";
 import { judgePair, smallest } from "./tracking.mjs";
 
 const FITS = ["other", "same"];
 
 /** Plain, safe state from whatever the traits or a link hold. */
-export function cleanJudge(raw, { about, networks, recorded }) {
+export function clean(raw, { about, networks, recorded }) {
   const one = (value, options) => (options.includes(value) ? value : options[0]);
   const network = one(raw.network, networks.map(({ name }) => name));
   const { keypoints } = networks.find(({ name }) => name === network);
   const n = Math.round(numberIn(raw.keypoint, -1, 9999, -1));
-  const mu = about.thresholds.map((usual, k) =>
-    numberIn(Array.isArray(raw.mu) ? raw.mu[k] : null, ...about.limits, usual));
   return {
     network,
     object: one(raw.object, about.objects),
     keypoint: n < keypoints ? n : -1,
     frame: Math.round(numberIn(raw.frame, 0, about.episodes * about.T - 1, 0)),
-    mu,
+    mu: numbersIn(raw.mu, ...about.limits, about.thresholds),
     fit: one(raw.fit, FITS),
-    in_view: raw.in_view === true || raw.in_view === "1",
+    in_view: isOn(raw.in_view),
     group: one(raw.group, [...Object.keys(recorded.groups), "networks"]),
   };
-}
-
-export function toJudgeFields(state) {
-  return { ...state, mu: state.mu.join(","), in_view: state.in_view ? 1 : 0 };
-}
-
-export function fromJudgeFields(fields) {
-  return { ...fields, mu: fields.mu?.split(",") };
 }
 
 /**
  * The bytes of kpbook.widgets.judge_it: {palette, pictures, seen, tracks}. `tracks` holds one list
  * for the truth and one for each network, each of [x, y] tracks over all frames.
  */
-export async function unpackJudge(view, about, counts) {
+export async function unpack(view, about, counts) {
   const flat = await inflate(view);
   const { H, W, T, episodes, colours, objects } = about;
   const frames = 2 * episodes * T;
@@ -111,7 +101,7 @@ export function spoken(object) {
 }
 
 /** The result in words, for the line that is read aloud. */
-export function describeJudge(state, pair, chosen, best, runs) {
+export function describe(state, pair, chosen, best, runs) {
   const mu = state.muHere;
   const tracked = pair.error <= mu ? "tracked" : "not tracked";
   const follows = Number.isFinite(pair.withinR2) ? plainNumber(pair.withinR2) : "undefined, since it stands still";

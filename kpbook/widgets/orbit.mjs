@@ -18,12 +18,12 @@ export function orbitCamera({ target, distance, yaw, pitch, fov }, H, W) {
   });
   const right = [cy, sy, 0];
   const forward = [-sy * cp, cy * cp, sp];
-  const down = cross3(forward, right);
+  const down = cross(forward, right);
   const eye = target.map((value, k) => value - distance * forward[k]);
   const f = H / (2 * Math.tan((fov * Math.PI) / 360)); // eq. (2.5)
   return {
     M: [[f, 0, (W - 1) / 2], [0, f, (H - 1) / 2], [0, 0, 1]],
-    X_CW: [...[right, down, forward].map((axis) => [...axis, -dot3(axis, eye)]), [0, 0, 0, 1]],
+    X_CW: [...[right, down, forward].map((axis) => [...axis, -dot(axis, eye)]), [0, 0, 0, 1]],
     eye,
     H,
     W,
@@ -32,7 +32,7 @@ export function orbitCamera({ target, distance, yaw, pitch, fov }, H, W) {
 
 /** Eq. (2.1): a point of the world in the camera's axes, metres. */
 export function intoCamera({ X_CW }, p_W) {
-  return X_CW.slice(0, 3).map((row) => dot3(row, p_W) + row[3]);
+  return X_CW.slice(0, 3).map((row) => dot(row, p_W) + row[3]);
 }
 
 /** Eqs. (2.2) and (2.3) for a point in front of the camera: pixels [u, v]. */
@@ -82,7 +82,7 @@ export function edgesOf(corners, eye) {
   const looksHere = (axis, far) => {
     const bit = 1 << axis;
     const outward = corners[bit].map((value, k) => (far ? 1 : -1) * (value - corners[0][k]));
-    return dot3(outward, eye.map((value, k) => value - corners[far ? bit : 0][k])) > 0;
+    return dot(outward, eye.map((value, k) => value - corners[far ? bit : 0][k])) > 0;
   };
   const edges = [];
   for (let axis = 0; axis < 3; axis++) {
@@ -96,11 +96,11 @@ export function edgesOf(corners, eye) {
   return edges;
 }
 
-function dot3(a, b) {
+function dot(a, b) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-function cross3(a, b) {
+function cross(a, b) {
   return [0, 1, 2].map((k) => a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3]);
 }
 

@@ -6,7 +6,7 @@
 // about the world's z}. A light is {ambient, diffuse}: it comes straight from above, as the
 // simulator's does, so the sides of an upright box get the ambient part alone.
 
-export const PUSH_LIGHT = { ambient: 0.6, diffuse: 0.3375 };
+export const LIGHT = { ambient: 0.6, diffuse: 0.3375 };
 
 // Each face by its normal's axis and sign, and the two axes that span it.
 const FACES = [
@@ -19,11 +19,11 @@ const FACES = [
 export function projectPoint(camera, [x, y, z]) {
   const { R, t } = camera;
   const c = [0, 1, 2].map((i) => R[3 * i] * x + R[3 * i + 1] * y + R[3 * i + 2] * z + t[i]);
-  return {
-    pixel: [camera.cx + (camera.fx * c[0]) / c[2], camera.cy + (camera.fy * c[1]) / c[2]],
-    depth: c[2],
-    camera: c,
-  };
+  return { pixel: ontoPixels(camera, c), depth: c[2], camera: c };
+}
+
+function ontoPixels({ fx, fy, cx, cy }, [X, Y, Z]) {
+  return [cx + (fx * X) / Z, cy + (fy * Y) / Z];
 }
 
 /** The point of the world's plane z = height that a pixel sees, or null if it sees none. */
@@ -38,28 +38,18 @@ export function pointOnPlane(camera, [u, v], height) {
 }
 
 /** The faces of a box that look at the camera: corners in camera axes, normal, and colour. */
-export function visibleFaces(camera, box, light = PUSH_LIGHT) {
+export function visibleFaces(camera, box, light = LIGHT) {
   const [cos, sin] = [Math.cos(box.yaw), Math.sin(box.yaw)];
   const axes = [[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]];
   const faces = [];
   for (const [axis, sign, a, b] of FACES) {
-    const corner = (p, q) =>
-      projectPoint(
-        camera,
-        [0, 1, 2].map(
-          (j) =>
-            box.centre[j] +
-            sign * box.half[axis] * axes[axis][j] +
-            p * box.half[a] * axes[a][j] +
-            q * box.half[b] * axes[b][j],
-        ),
-      ).camera;
+    const corner = (p, q) => {
+      const ways = [[axis, sign], [a, p], [b, q]];
+      const place = box.centre.map((c, j) => ways.reduce((sum, [i, way]) => sum + way * box.half[i] * axes[i][j], c));
+      return projectPoint(camera, place).camera;
+    };
     const corners = [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)];
-    const { R } = camera;
-    const normal = [0, 1, 2].map(
-      (i) =>
-        sign * (R[3 * i] * axes[axis][0] + R[3 * i + 1] * axes[axis][1] + R[3 * i + 2] * axes[axis][2]),
-    );
+    const normal = [0, 1, 2].map((i) => sign * dot(camera.R.slice(3 * i, 3 * i + 3), axes[axis]));
     const offset = dot(normal, corners[0]);
     if (offset >= 0 || corners.some((c) => c[2] <= 0)) continue; // looks away, or is behind us
     const shade = light.ambient + light.diffuse * Math.max(0, sign * axes[axis][2]);
@@ -74,15 +64,12 @@ export function visibleFaces(camera, box, light = PUSH_LIGHT) {
  * `rgb` (Uint8, H x W x 3) and `depth` (metres, H x W) are changed; `depth` starts as the recorded
  * one. Returns the box that each pixel shows, as its index plus 1, 0 where none (Uint8, H x W).
  */
-export function drawBoxes(rgb, depth, H, W, camera, boxes, light = PUSH_LIGHT) {
+export function drawBoxes(rgb, depth, H, W, camera, boxes, light = LIGHT) {
   const mask = new Uint8Array(H * W);
   boxes.forEach((box, index) => {
     for (const face of visibleFaces(camera, box, light)) {
       const colour = face.colour.map((c) => Math.min(255, Math.floor(c)));
-      const polygon = face.corners.map((c) => [
-        camera.cx + (camera.fx * c[0]) / c[2],
-        camera.cy + (camera.fy * c[1]) / c[2],
-      ]);
+      const polygon = face.corners.map((c) => ontoPixels(camera, c));
       const [us, vs] = [polygon.map((p) => p[0]), polygon.map((p) => p[1])];
       const first = (x, most) => Math.min(most, Math.max(0, Math.ceil(Math.min(...x))));
       const last = (x, most) => Math.max(-1, Math.min(most - 1, Math.floor(Math.max(...x))));

@@ -11,18 +11,19 @@ import traitlets
 from torch import Tensor
 
 from kpbook import heatmaps
-from kpbook._checks import check_choice, check_integer, check_positive, check_range, complain
+from kpbook._checks import check_range, complain
 from kpbook.grid import as_size, to_pixels
-from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, still_picture
+from kpbook.widgets._join import front_end
+from kpbook.widgets._traits import Choice, Custom, Flag, Number, Positive, Whole
 
 _PROMPT = (
     "Try: drag blob 1 to a corner and raise the background logit to 0. "
     "Notice: the joint estimate leaves the blob, towards the centre; the mode stays."
 )
-_COLOURS = {"mode": "#0072b2", "separable": "#00805f", "joint": "#d55e00"}
 _NEAR = 3  # a cell belongs to a blob up to this many standard deviations
 _INPUTS = ("blobs", "temperature", "background", "noise", "shift", "relu", "seed", "sigma", "size")
-#: Range of each number; the sliders of ``soft_argmax.mjs`` end there too.
+#: Range of each number; the sliders of ``soft_argmax_state.mjs`` end there too.
 LIMITS = {
     "height": (-10.0, 12.0),
     "temperature": (0.05, 20.0),
@@ -30,6 +31,20 @@ LIMITS = {
     "background": (-10.0, 8.0),
     "shift": (-10.0, 10.0),
 }
+
+
+def _blobs(blobs: Any) -> list[dict[str, float]]:
+    if not isinstance(blobs, list | tuple) or not all(isinstance(blob, dict) for blob in blobs):
+        raise TypeError(complain("blobs", repr(blobs), "a list of dicts"))
+    if len(blobs) not in (1, 2):
+        raise ValueError(complain("blobs", f"{len(blobs)} of them", "1 or 2"))
+    for k, blob in enumerate(blobs):
+        if set(blob) != {"x", "y", "height"}:
+            raise ValueError(complain(f"blobs[{k}]", sorted(blob), "the keys x, y and height"))
+        for name, value in blob.items():
+            low, high = LIMITS.get(name, (-1, 1))
+            check_range(value, low, high, name=f"blobs[{k}][{name!r}]")
+    return [{name: float(value) for name, value in blob.items()} for blob in blobs]
 
 
 class SoftArgmaxPlayground(LiveFigure):
@@ -63,16 +78,16 @@ class SoftArgmaxPlayground(LiveFigure):
 
     _esm = front_end("soft_argmax.mjs")
 
-    blobs = traitlets.List(default_value=[{"x": 0.55, "y": -0.4, "height": 6.0}]).tag(sync=True)
-    temperature = traitlets.Float(1.0).tag(sync=True)
-    background = traitlets.Float(-4.0).tag(sync=True)
-    noise = traitlets.Float(0.3).tag(sync=True)
-    shift = traitlets.Float(0.0).tag(sync=True)
-    relu = traitlets.Bool(False).tag(sync=True)
-    seed = traitlets.Int(0).tag(sync=True)
-    sigma = traitlets.Float(2.2).tag(sync=True)
-    size = traitlets.List(default_value=[24, 32]).tag(sync=True)
-    show = traitlets.Unicode("probability").tag(sync=True)
+    blobs = Custom(_blobs, [{"x": 0.55, "y": -0.4, "height": 6.0}])
+    temperature = Number(*LIMITS["temperature"], 1.0)
+    background = Number(*LIMITS["background"], -4.0)
+    noise = Number(*LIMITS["noise"], 0.3)
+    shift = Number(*LIMITS["shift"], 0.0)
+    relu = Flag(False)
+    seed = Whole(0, 2**32 - 1, hint="The noise has 32 bits of state.")
+    sigma = Positive(2.2, hint="A standard deviation in cells.")
+    size = Custom(lambda size: list(as_size(size)), [24, 32])
+    show = Choice(("probability", "logits"), "probability")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     estimates = traitlets.Dict().tag(sync=True)
 
@@ -84,7 +99,7 @@ class SoftArgmaxPlayground(LiveFigure):
     def logits(self) -> Tensor:
         """Return the map that the figure shows, ``(H, W)``, float64.
 
-        The arithmetic of ``soft_argmax.mjs``; a test holds the two together.
+        The arithmetic of ``soft_argmax_state.mjs``; a test holds the two together.
         """
         H, W = self.size
         logits = np.full((H, W), self.background + self.shift)
@@ -135,44 +150,6 @@ class SoftArgmaxPlayground(LiveFigure):
         shares = [float(heatmap[near & (owner == k)].sum()) for k in range(len(self.blobs))]
         return {"blobs": shares, "elsewhere": max(0.0, 1 - sum(shares))}
 
-    @traitlets.validate("blobs")
-    def _check_blobs(self, proposal: Any) -> list[dict[str, float]]:
-        blobs = proposal["value"]
-        if len(blobs) not in (1, 2):
-            raise ValueError(complain("blobs", f"{len(blobs)} of them", "1 or 2"))
-        for k, blob in enumerate(blobs):
-            if set(blob) != {"x", "y", "height"}:
-                raise ValueError(complain(f"blobs[{k}]", sorted(blob), "the keys x, y and height"))
-            for name, value in blob.items():
-                low, high = LIMITS.get(name, (-1, 1))
-                check_range(value, low, high, name=f"blobs[{k}][{name!r}]")
-        return [{name: float(value) for name, value in blob.items()} for blob in blobs]
-
-    @traitlets.validate("temperature", "background", "noise", "shift")
-    def _check_number(self, proposal: Any) -> float:
-        name, value = proposal["trait"].name, proposal["value"]
-        check_range(value, *LIMITS[name], name=name)
-        return float(value)
-
-    @traitlets.validate("sigma")
-    def _check_sigma(self, proposal: Any) -> float:
-        check_positive(proposal["value"], name="sigma", hint="A standard deviation in cells.")
-        return float(proposal["value"])
-
-    @traitlets.validate("seed")
-    def _check_seed(self, proposal: Any) -> int:
-        seed = check_integer(proposal["value"], name="seed", minimum=0)
-        check_range(seed, 0, 2**32 - 1, name="seed", hint="The noise has 32 bits of state.")
-        return seed
-
-    @traitlets.validate("size")
-    def _check_size(self, proposal: Any) -> list[int]:
-        return list(as_size(tuple(proposal["value"])))
-
-    @traitlets.validate("show")
-    def _check_show(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], ("probability", "logits"), name="show")
-
     def still(self) -> str:
         """Return the current view as a small HTML figure with its text, without any script."""
         H, W = self.size
@@ -189,23 +166,23 @@ class SoftArgmaxPlayground(LiveFigure):
         )
         heatmap = heatmaps.spatial_softmax(self.logits(), self.temperature).numpy()
         shade = (255 - 215 * np.sqrt(heatmap / heatmap.max())).astype(np.uint8)
-        shapes = {
-            "mode": "M-.9 0L0-.9.9 0 0 .9Z",
-            "separable": "M-.5-.5H.5V.5H-.5Z",
-            "joint": "M-.3 0A.3 .3 0 1 1 .3 0 .3 .3 0 1 1-.3 0Z",
+        shapes = {  # as in the figure, with the indices of their colours
+            "mode": ("M-.9 0L0-.9.9 0 0 .9Z", 1),
+            "separable": ("M-.5-.5H.5V.5H-.5Z", 2),
+            "joint": ("M-.3 0A.3 .3 0 1 1 .3 0 .3 .3 0 1 1-.3 0Z", 0),
         }
         marks = ""
-        for name, path in shapes.items():
+        for name, (path, colour) in shapes.items():
             x, y = to_pixels(np.array(e[name]), (H, W)) + 0.5
             marks += (
                 f'<path d="{path}" transform="translate({x:.2f} {y:.2f})" fill="none" '
-                f'stroke="{_COLOURS[name]}" stroke-width=".22"/>'
+                f'stroke="{PALETTE[colour]}" stroke-width=".22"/>'
             )
         return still_picture(self.still_id, shade, marks, words)
 
 
 def mulberry32(seed: int, n: int) -> np.ndarray:
-    """Return ``n`` uniform numbers in [0, 1), the same as ``mulberry32`` in ``core.mjs``."""
+    """Return ``n`` uniform numbers in [0, 1), the same as ``mulberry32`` in ``maps.mjs``."""
     state = (seed + 0x6D2B79F5 * np.arange(1, n + 1, dtype=np.uint64)) & np.uint64(0xFFFFFFFF)
     t = state.astype(np.uint32)  # products below wrap at 32 bits, as Math.imul does
     t = (t ^ (t >> np.uint32(15))) * (t | np.uint32(1))
@@ -215,7 +192,7 @@ def mulberry32(seed: int, n: int) -> np.ndarray:
 
 
 def gaussian_noise(n: int, seed: int) -> np.ndarray:
-    """Return ``n`` standard normal numbers, the same as ``gaussianNoise`` in ``core.mjs``."""
+    """Return ``n`` standard normal numbers, the same as ``gaussianNoise`` in ``maps.mjs``."""
     u = mulberry32(seed, 2 * n).reshape(n, 2)
     normal: np.ndarray = np.sqrt(-2 * np.log(1 - u[:, 0])) * np.cos(2 * math.pi * u[:, 1])
     return normal

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { deflateSync } from "node:zlib";
 
-import * as figure from "../../kpbook/widgets/camera.mjs";
+import * as figure from "../../kpbook/widgets/camera_state.mjs";
+import { toFields } from "../../kpbook/widgets/core.mjs";
 import * as orbit from "../../kpbook/widgets/orbit.mjs";
 
 const scene = {
@@ -16,30 +17,30 @@ const scene = {
     { name: "behind", target: [0, 0, 0], distance: 1, yaw: 180, pitch: 0, fov: 50 },
   ],
   points: [
-    { name: "cube", p_W: [0, 0.1, 0], mark: "cube" },
-    { name: "hand", p_W: [0, 3, 0], mark: "end effector" },
-    { name: "origin", p_W: [0, 0, 0], mark: null },
+    { name: "cube", words: "cube", p_W: [0, 0.1, 0], mark: 0 },
+    { name: "hand", words: "end effector", p_W: [0, 3, 0], mark: 2 },
+    { name: "origin", words: "origin", p_W: [0, 0, 0], mark: null },
   ],
 };
 const box = Array.from({ length: 8 }, (_, k) => [k & 1, (k >> 1) & 1, (k >> 2) & 1].map((bit) => bit - 0.5));
 const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-12, `${a} is not ${b}`);
 
 test("traits that make no sense become the first preset, others keep to the sliders", () => {
-  const state = figure.cleanCamera({ target: "x", distance: null, yaw: "much", pitch: -200, point: "moon" }, scene);
+  const state = figure.clean({ target: "x", distance: null, yaw: "much", pitch: -200, point: "moon" }, scene);
   assert.deepEqual(state.target, [0, 0.1, 0]);
   assert.equal(state.distance, 0.7);
   assert.equal(state.yaw, 45);
   assert.equal(state.pitch, -90);
   assert.equal(state.point, "cube");
   assert.equal(state.picture, true);
-  assert.equal(figure.cleanCamera({ picture: "0" }, scene).picture, false);
+  assert.equal(figure.clean({ picture: "0" }, scene).picture, false);
 });
 
 test("a link gives the same view to the last digit", () => {
   const raw = { target: [0.1, -0.2, 1 / 3], distance: 0.77, yaw: -12.3, pitch: -1 / 7, fov: 33, point: "hand", picture: false };
-  const state = figure.cleanCamera(raw, scene);
-  const fields = Object.fromEntries(Object.entries(figure.toCameraFields(state)).map(([k, v]) => [k, String(v)]));
-  assert.deepEqual(figure.cleanCamera(figure.fromCameraFields(fields), scene), state);
+  const state = figure.clean(raw, scene);
+  const fields = Object.fromEntries(Object.entries(toFields(state)).map(([k, v]) => [k, String(v)]));
+  assert.deepEqual(figure.clean(fields, scene), state);
 });
 
 test("a yaw goes round", () => {
@@ -116,16 +117,16 @@ test("a recorded view is found within half a step, round the circle, and with it
 });
 
 test("the words name the view, the pixels, what is outside and what is behind", () => {
-  const first = figure.cleanCamera({}, scene);
-  const words = figure.describeCamera(first, scene);
+  const first = figure.clean({}, scene);
+  const words = figure.describe(first, scene);
   assert.match(words, /^This is the recorded view "first": its picture lies behind the lines\. /);
   assert.match(words, /looks at \(0\.00, 0\.10, 0\.00\) m/);
   assert.match(words, /image of 7 by 9 pixels the cube is on pixel \(3\.0, 4\.0\);/);
   assert.match(words, /the end effector is on pixel \([^)]+\), outside the image\.$/);
-  const turned = figure.describeCamera({ ...first, yaw: -135 }, scene);
+  const turned = figure.describe({ ...first, yaw: -135 }, scene);
   assert.match(turned, /^The camera stands at/);
   assert.match(turned, /the end effector is behind the camera and has no image\.$/);
-  assert.match(figure.describeCamera({ ...first, picture: false }, scene), /^This is the recorded view "first"\. The camera/);
+  assert.match(figure.describe({ ...first, picture: false }, scene), /^This is the recorded view "first"\. The camera/);
 });
 
 test("frames unpack to one picture each", async () => {

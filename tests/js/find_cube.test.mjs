@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { deflateSync } from "node:zlib";
 
+import { toFields } from "../../kpbook/widgets/core.mjs";
 import * as engine from "../../kpbook/widgets/engine.mjs";
-import * as parts from "../../kpbook/widgets/figure.mjs";
-import * as figure from "../../kpbook/widgets/find_cube.mjs";
+import * as figure from "../../kpbook/widgets/find_cube_state.mjs";
+import * as pixels from "../../kpbook/widgets/pixels.mjs";
 
 const limits = {
   networks: ["a", "b"],
@@ -14,7 +15,7 @@ const limits = {
 };
 
 test("traits that make no sense become the first view", () => {
-  const state = figure.cleanPush({ cube: "x", yaw: null, network: "c", pose: 99, light: "bright" }, limits);
+  const state = figure.clean({ cube: "x", yaw: null, network: "c", pose: 99, light: "bright" }, limits);
   assert.deepEqual(state.cube, [0.01, -0.02]);
   assert.equal(state.yaw, 20);
   assert.equal(state.network, "a");
@@ -23,23 +24,23 @@ test("traits that make no sense become the first view", () => {
 });
 
 test("a place beyond reach is put at its border", () => {
-  assert.deepEqual(figure.cleanPush({ cube: [5, -5] }, limits).cube, [0.2, -0.2]);
+  assert.deepEqual(figure.clean({ cube: [5, -5] }, limits).cube, [0.2, -0.2]);
 });
 
 test("a link gives the same view", () => {
-  const state = figure.cleanPush(
+  const state = figure.clean(
     { cube: [0.05, 0.06], target: [-0.07, 0.08], yaw: 33, pose: 1, light: 1.2, occluder: true, network: "b", keypoint: 4 },
     limits,
   );
   const fields = Object.fromEntries(
-    Object.entries(figure.toPushFields(state)).map(([k, v]) => [k, String(v)]),
+    Object.entries(toFields(state)).map(([k, v]) => [k, String(v)]),
   );
-  assert.deepEqual(figure.cleanPush(figure.fromPushFields(fields), limits), state);
+  assert.deepEqual(figure.clean(fields, limits), state);
 });
 
 test("distractor and occluder are boxes of their own, after cube and target", () => {
   const names = (more) =>
-    figure.boxesOf(figure.cleanPush(more, limits), { cube: [0, 1, 0], target: [0, 0, 1] }).map((b) => b.name);
+    figure.boxesOf(figure.clean(more, limits), { cube: [0, 1, 0], target: [0, 0, 1] }).map((b) => b.name);
   assert.deepEqual(names({}), ["cube", "target"]);
   assert.deepEqual(names({ distractor: true, occluder: true }), ["cube", "target", "distractor", "occluder"]);
 });
@@ -56,10 +57,10 @@ test("the metric's map is applied to the object's own keypoint", () => {
   assert.deepEqual(Object.keys(said), ["cube"]);
   assert.ok(Math.abs(said.cube[0] - ((0.5 + 1) / 2) * 8) < 1e-12);
   assert.ok(Math.abs(said.cube[1] - ((-0.2 + 1) / 2) * 4) < 1e-12);
-  const words = figure.describePush(network, said, { cube: [said.cube[0] + 3, said.cube[1] + 4] });
+  const words = figure.describe(network, said, { cube: [said.cube[0] + 3, said.cube[1] + 4] });
   assert.match(words, /cube: keypoint 1 is 5\.0 pixels off; target: no keypoint/);
   assert.deepEqual(figure.saidOf(network, [9, 9], 5, 9), {}); // an answer without keypoint 1
-  assert.match(figure.describePush({ ...network, stranger: true }, {}, {}), /^n: .* is not known/);
+  assert.match(figure.describe({ ...network, stranger: true }, {}, {}), /^n: .* is not known/);
 });
 
 test("how alike the answers are is said with what the build measured, if it did", () => {
@@ -70,8 +71,8 @@ test("how alike the answers are is said with what the build measured, if it did"
 });
 
 test("the border pixels' centres are at -1 and 1", () => {
-  assert.deepEqual(parts.toPixels([-1, 1], 5, 9), [0, 4]);
-  assert.deepEqual(parts.toPixels([-0.25, 0], 5, 9), [3, 2]);
+  assert.deepEqual(pixels.toPixels([-1, 1], 5, 9), [0, 4]);
+  assert.deepEqual(pixels.toPixels([-0.25, 0], 5, 9), [3, 2]);
 });
 
 test("poses unpack to frames and metres", async () => {
@@ -171,4 +172,45 @@ test("the kernel is asked by message and answers the one that asked", async () =
   hear({ answer: sent[0][0].question, shapes: { keypoints: [1, 2] } }, [new DataView(bytes.buffer)]);
   const { keypoints } = await asked;
   assert.deepEqual([...keypoints.data], [0.5, 0.25]);
+});
+
+test("the heat map is that of the chosen keypoint, or nothing where only another one's is known", () => {
+  const heatmaps = { data: Float32Array.of(0, 1, 2, 3, 4, 5), dims: [3, 1, 2] };
+  assert.deepEqual([...figure.heatmapOf({ heatmaps }, 1).map], [2, 3]);
+  assert.deepEqual([...figure.heatmapOf({ heatmaps, only: 7 }, 7).map], [0, 1]);
+  assert.equal(figure.heatmapOf({ heatmaps, only: 7 }, 1), null);
+  assert.equal(figure.heatmapOf({}, 0), null);
+});
+
+test("a keypoint that the answer lacks becomes the cube's", () => {
+  const answer = { keypoints: { data: new Float32Array(8) } };
+  const chosen = (keypoint, assigned) => figure.selected({ keypoint }, { assigned }, answer);
+  assert.equal(chosen(3, [{ keypoint: 1 }]), 3);
+  assert.equal(chosen(4, [{ keypoint: 1 }]), 1);
+  assert.equal(chosen(-1, [{ keypoint: -1 }]), 0);
+  assert.equal(chosen(-1, []), 0);
+});
+
+test("an arrow key moves along the table, that way on the screen, and not beyond reach", () => {
+  const behind = { R: [0, 1, 0, 0, 0, -1, -1, 0, 0] }; // looks along -x: right is +y, away is -x
+  assert.deepEqual(figure.stepped([0, 0], behind, 1, 0, false), [0, 0.005]);
+  assert.deepEqual(figure.stepped([0, 0], behind, 0, -1, true), [-0.05, 0]);
+  assert.deepEqual(figure.stepped([0, 0.19], behind, 1, 0, true), [0, 0.2]);
+});
+
+test("one engine a network, opened once, closed and opened anew once forgotten", async () => {
+  const [opened, closed] = [[], []];
+  const engines = new engine.Engines(async (name) => {
+    opened.push(name);
+    if (name === "bad") throw new Error("no");
+    return { close: () => closed.push(name) };
+  });
+  assert.equal(engines.get("a"), engines.get("a"));
+  await assert.rejects(engines.get("bad"), /no/);
+  assert.deepEqual([...engines.failed], ["bad"]);
+  engines.forget(engines.failed);
+  await assert.rejects(engines.get("bad"), /no/);
+  engines.forget();
+  await new Promise((f) => setTimeout(f, 5));
+  assert.deepEqual([opened, closed], [["a", "bad", "bad"], ["a"]]);
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { toFields } from "../../kpbook/widgets/core.mjs";
 import * as charts from "../../kpbook/widgets/judge_charts.mjs";
 import * as state from "../../kpbook/widgets/judge_state.mjs";
 import * as tracking from "../../kpbook/widgets/tracking.mjs";
@@ -14,21 +15,21 @@ const given = {
 
 test("traits that make no sense become the first view", () => {
   const raw = { network: "c", object: "sun", keypoint: "x", frame: 99, mu: ["", 7], fit: "all", in_view: 3, group: "none" };
-  assert.deepEqual(state.cleanJudge(raw, given), {
+  assert.deepEqual(state.clean(raw, given), {
     network: "a", object: "cube", keypoint: -1, frame: 5, mu: [0.015, 1], fit: "other", in_view: false, group: "networks",
   });
 });
 
 test("a keypoint that the network lacks becomes the metric's choice", () => {
-  assert.equal(state.cleanJudge({ network: "a", keypoint: 3 }, given).keypoint, 3);
-  assert.equal(state.cleanJudge({ network: "b", keypoint: 3 }, given).keypoint, -1);
+  assert.equal(state.clean({ network: "a", keypoint: 3 }, given).keypoint, 3);
+  assert.equal(state.clean({ network: "b", keypoint: 3 }, given).keypoint, -1);
 });
 
 test("a link gives the same view", () => {
-  const view = state.cleanJudge(
+  const view = state.clean(
     { network: "b", object: "end_effector", keypoint: 1, frame: 4, mu: [0.02, 0.3], fit: "same", in_view: true }, given);
-  const fields = Object.fromEntries(Object.entries(state.toJudgeFields(view)).map(([k, v]) => [k, String(v)]));
-  assert.deepEqual(state.cleanJudge(state.fromJudgeFields(fields), given), view);
+  const fields = Object.fromEntries(Object.entries(toFields(view)).map(([k, v]) => [k, String(v)]));
+  assert.deepEqual(state.clean(fields, given), view);
 });
 
 test("maps are fitted on the first half or on the scored one, in all frames or those in view", () => {
@@ -74,11 +75,11 @@ test("places on the charts and back", () => {
 test("the words say who, how well and whether", () => {
   const view = { network: "a", object: "end_effector", muHere: 0.1 };
   const pair = { error: 0.01234, r2: 0.9, px: 3.21, withinR2: NaN };
-  const words = state.describeJudge(view, pair, 3, 3, { run: "a", hit: 5, runs: 6 });
+  const words = state.describe(view, pair, 3, 3, { run: "a", hit: 5, runs: 6 });
   assert.equal(words, "a, end effector: keypoint 3, the metric's choice. Error 0.0123, R² 0.90, 3.2 pixels; " +
     "R² within episodes undefined, since it stands still. At µ = 0.1 it is tracked. " +
     "Of the recorded runs of a, 5 of 6 track it.");
-  assert.match(state.describeJudge({ ...view, muHere: 0.01 }, pair, 2, 3), /keypoint 2\. .* At µ = 0\.01 it is not tracked\.$/);
+  assert.match(state.describe({ ...view, muHere: 0.01 }, pair, 2, 3), /keypoint 2\. .* At µ = 0\.01 it is not tracked\.$/);
 });
 
 test("numbers that do not exist are a dash", () => {

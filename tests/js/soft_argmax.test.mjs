@@ -2,25 +2,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { gaussianNoise } from "../../kpbook/widgets/core.mjs";
-import {
-  cleanState,
-  describe,
-  fromCanvas,
-  fromFields,
-  makeLogits,
-  planCanvas,
-  readOut,
-  toCanvas,
-  toFields,
-} from "../../kpbook/widgets/soft_argmax.mjs";
+import { gaussianNoise } from "../../kpbook/widgets/maps.mjs";
+import { fromCanvas, planCanvas, toCanvas } from "../../kpbook/widgets/soft_argmax_chart.mjs";
+import { clean, describe, fromFields, makeLogits, readOut, toFields } from "../../kpbook/widgets/soft_argmax_state.mjs";
 
 const near = (got, want, tolerance = 1e-9) =>
   assert.ok(Math.abs(got - want) <= tolerance, `got ${got}, expected ${want}`);
 
 const blob = (x, y, height = 6) => ({ x, y, height });
 const estimates = (raw) => {
-  const state = cleanState({ blobs: [blob(0.6, -0.5)], background: -4, noise: 0, ...raw });
+  const state = clean({ blobs: [blob(0.6, -0.5)], background: -4, noise: 0, ...raw });
   return readOut(state, makeLogits(state, gaussianNoise(state.H * state.W, state.seed))).estimates;
 };
 
@@ -65,7 +56,7 @@ test("the mass near the blobs and elsewhere is all the mass", () => {
 test("broken state gives a working figure", () => {
   const junk = { blobs: [{ x: "left" }, null, 3], temperature: -1, noise: NaN, size: [0], seed: "s" };
   for (const raw of [{}, junk, { blobs: "none" }]) {
-    const state = cleanState(raw);
+    const state = clean(raw);
     assert.ok(state.temperature > 0 && state.H >= 1 && state.W >= 1);
     const unit = gaussianNoise(state.H * state.W, state.seed);
     assert.ok(readOut(state, makeLogits(state, unit)).estimates.joint.every(Number.isFinite));
@@ -73,7 +64,7 @@ test("broken state gives a working figure", () => {
 });
 
 test("a link carries the whole view", () => {
-  const state = cleanState({
+  const state = clean({
     blobs: [blob(0.12345, -0.4, 3.2), blob(-1, 1, -2)],
     temperature: 0.316,
     noise: 1.25,
@@ -86,7 +77,7 @@ test("a link carries the whole view", () => {
   const fields = Object.fromEntries(
     Object.entries(toFields(state)).map(([name, value]) => [name, String(value)]),
   );
-  assert.deepEqual(cleanState(fromFields(fields)), state);
+  assert.deepEqual(clean(fromFields(fields)), state);
 });
 
 test("place on the canvas and map coordinates undo each other, on maps that are not square", () => {

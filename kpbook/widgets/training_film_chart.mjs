@@ -1,6 +1,6 @@
 // Errors over images seen, as a chart: its axes, thresholds and curves on a canvas.
 
-import { strokeMark } from "./figure.mjs";
+import { colourOf, drawLine, strokeMark } from "./marks.mjs";
 
 // ---- arithmetic: no page needed ----------------------------------------------------------------
 
@@ -32,23 +32,18 @@ export function inThousands(count) {
 
 // ---- drawing -----------------------------------------------------------------------------------
 
-const DASHES = { cube: [], target: [7, 4], "end effector": [2, 3] };
+const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [1, 2], [5, 2]]; // a curve has colour, dash and mark k
 const TICKS = [0, 1000, 5000, 10000, 20000, 40000];
 
 export function drawAxes(context, about, box, scales, ink) {
   context.font = "11px system-ui, sans-serif";
   context.fillStyle = ink.muted;
-  context.strokeStyle = ink.line;
-  context.lineWidth = 1;
   context.textBaseline = "middle";
   for (let power = -6; power < 3; power++) {
     const value = 10 ** power;
     if (value < scales.low * 0.999 || value > scales.high) continue;
     const y = Math.round(scales.y(value)) + 0.5;
-    context.beginPath();
-    context.moveTo(box.x, y);
-    context.lineTo(box.x + box.w, y);
-    context.stroke();
+    drawLine(context, [[box.x, y], [box.x + box.w, y]], ink.line);
     context.textAlign = "right";
     context.fillText(String(Number(value.toPrecision(1))), box.x - 6, y);
   }
@@ -66,35 +61,22 @@ export function drawAxes(context, about, box, scales, ink) {
 }
 
 export function drawThresholds(context, { objects, threshold }, box, scales, ink) {
-  context.save();
-  context.setLineDash([1, 3]);
-  context.strokeStyle = context.fillStyle = ink.ink;
+  context.fillStyle = ink.ink;
   context.textAlign = "right";
   context.textBaseline = "bottom";
   for (const mu of new Set(threshold)) {
     const y = Math.round(scales.y(mu)) + 0.5;
-    context.beginPath();
-    context.moveTo(box.x, y);
-    context.lineTo(box.x + box.w, y);
-    context.stroke();
+    drawLine(context, [[box.x, y], [box.x + box.w, y]], ink.ink, 1, [1, 3]);
     const names = objects.filter((_, k) => threshold[k] === mu);
     context.fillText(`µ = ${mu}: ${names.join(", ")}`, box.x + box.w, y - 2);
   }
-  context.restore();
 }
 
 export function drawCurve(context, about, k, scales, ink, checkpoint) {
-  const object = about.objects[k];
+  const colour = colourOf(ink, k);
   const places = about.images.map((seen, c) => [scales.x(seen), scales.y(about.error[c][k])]);
-  context.save();
-  context.strokeStyle = ink[object] ?? ink.ink;
-  context.lineWidth = 2;
-  context.setLineDash(DASHES[object] ?? []);
-  context.beginPath();
-  places.forEach((at) => context.lineTo(...at));
-  context.stroke();
-  context.restore();
+  drawLine(context, places, colour, 2, DASHES[k % DASHES.length]);
   const since = foundSince(about.error.map((row) => row[k]), about.threshold[k]);
-  if (since >= 0) strokeMark(context, object, places[since], ink[object] ?? ink.ink, ink.halo, { scale: 0.5, fill: true });
-  strokeMark(context, object, places[checkpoint], ink[object] ?? ink.ink, ink.halo, { scale: 0.7 });
+  if (since >= 0) strokeMark(context, k, places[since], colour, ink.halo, { scale: 0.5, fill: true });
+  strokeMark(context, k, places[checkpoint], colour, ink.halo, { scale: 0.7 });
 }

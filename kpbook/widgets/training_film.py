@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from kpbook._checks import check_choice, check_integer, check_range
 from kpbook.grid import to_pixels
 from kpbook.metric import THRESHOLD_OF
 from kpbook.sweep.replay import Replay
-from kpbook.widgets._base import LiveFigure, front_end, still_picture
+from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
+from kpbook.widgets._join import front_end
+from kpbook.widgets._traits import Choice, Whole
 
 _PROMPT = (
     "Try: guess which object is found first and which last, then drag the ring above the chart to "
@@ -20,10 +21,10 @@ _PROMPT = (
     "of cube and target lie on their crosses, and the end effector's only near its own."
 )
 _PACKED = ("points", "frames", "heat", "drawn")
-_COLOURS = {"cube": "#d55e00", "target": "#0072b2", "end effector": "#00805f"}
+_FROM_0 = "There are {count}, from 0 on."
 
 
-class TrainingReplay(LiveFigure):
+class TrainingFilm(LiveFigure):
     """The recipe's median run, from the untrained network to the shipped one.
 
     All that it shows was recorded by :mod:`kpbook.sweep.replay`; nothing is computed anew.
@@ -35,30 +36,18 @@ class TrainingReplay(LiveFigure):
             ``"end effector"``.
     """
 
-    _esm = front_end("replay.mjs")
+    _esm = front_end("training_film.mjs")
 
-    checkpoint = traitlets.Int(0).tag(sync=True)
-    frame = traitlets.Int(1).tag(sync=True)  # the network has far to go in it
-    object = traitlets.Unicode("cube").tag(sync=True)
+    checkpoint = Whole(0, lambda film: len(film._replay) - 1, hint=_FROM_0)
+    frame = Whole(0, lambda film: len(film._replay.frames) - 1, 1, hint=_FROM_0)  # 1: far to go
+    object = Choice(lambda film: _names(film._replay), "cube")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
-    replay = traitlets.Dict().tag(sync=True)
+    about = traitlets.Dict().tag(sync=True)
     packed = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         self._replay = replay = Replay.sample()
-        super().__init__(replay=_described(replay), packed=_packed(replay), **traits)
-
-    @traitlets.validate("checkpoint", "frame")
-    def _check_index(self, proposal: Any) -> int:
-        name, value = proposal["trait"].name, proposal["value"]
-        count = len(self._replay) if name == "checkpoint" else len(self._replay.frames)
-        index = check_integer(value, name=name, minimum=0)
-        check_range(index, 0, count - 1, name=name, hint=f"There are {count}, from 0 on.")
-        return index
-
-    @traitlets.validate("object")
-    def _check_object(self, proposal: Any) -> str:
-        return check_choice(proposal["value"], _names(self._replay), name="object")
+        super().__init__(about=_described(replay), packed=_packed(replay), **traits)
 
     def still(self) -> str:
         """Return the current view as a small HTML figure with its text, without any script."""
@@ -68,11 +57,9 @@ class TrainingReplay(LiveFigure):
             z = replay.points[c, f, replay.keypoint[c, k]].astype(np.float64)
             said = replay.linear[c, k] @ z + replay.offset[c, k]
             (u, v), (x, y) = to_pixels(np.stack([said, replay.truth[f, k]]), _size(replay)) + 0.5
-            marks += (
-                f'<path d="M{u:.2f} {v:.2f}L{x:.2f} {y:.2f}" stroke="{_COLOURS[name]}" '
-                f'stroke-width=".4"/><circle cx="{u:.2f}" cy="{v:.2f}" r="1.6" fill="none" '
-                f'stroke="{_COLOURS[name]}" stroke-width=".6"/>'
-            )
+            colour = PALETTE[k % len(PALETTE)]
+            line = f'd="M{u:.2f} {v:.2f}L{x:.2f} {y:.2f}" stroke="{colour}" stroke-width=".4"'
+            marks += f"<path {line}/>" + ring(u, v, 1.6, colour, 0.6)
             tracked = "tracked" if replay.error[c, k] <= THRESHOLD_OF[_key(name)] else "not tracked"
             parts.append(f"{name} {replay.error[c, k]:.2g} ({tracked})")
         words = (

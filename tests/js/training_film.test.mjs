@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { deflateSync } from "node:zlib";
 
-import * as chart from "../../kpbook/widgets/error_chart.mjs";
-import * as figure from "../../kpbook/widgets/replay.mjs";
+import * as chart from "../../kpbook/widgets/training_film_chart.mjs";
+import * as figure from "../../kpbook/widgets/training_film_state.mjs";
 
 // 3 checkpoints, 2 frames, 2 keypoints, 2 objects, images of 3 x 5, maps of 2 x 1.
 const about = {
@@ -33,16 +33,16 @@ function packed() {
 
 test("traits that make no sense become the first view, and an index stays in its range", () => {
   const first = { checkpoint: 0, frame: 0, object: "cube" };
-  assert.deepEqual(figure.cleanReplay({ checkpoint: "x", frame: null, object: "arm" }, about), first);
+  assert.deepEqual(figure.clean({ checkpoint: "x", frame: null, object: "arm" }, about), first);
   assert.deepEqual(
-    figure.cleanReplay({ checkpoint: 99, frame: "7", object: "end effector" }, about),
+    figure.clean({ checkpoint: 99, frame: "7", object: "end effector" }, about),
     { checkpoint: 2, frame: 1, object: "end effector" },
   );
-  assert.equal(figure.cleanReplay({ checkpoint: -3 }, about).checkpoint, 0);
+  assert.equal(figure.clean({ checkpoint: -3 }, about).checkpoint, 0);
 });
 
 test("what was packed is unpacked in its order", async () => {
-  const found = await figure.unpackReplay(packed(), about);
+  const found = await figure.unpack(packed(), about);
   assert.equal(found.points.length, 24);
   assert.equal(found.points[5], 5 / 64);
   assert.deepEqual([...found.frames], Array.from({ length: 90 }, (_, k) => k));
@@ -51,16 +51,16 @@ test("what was packed is unpacked in its order", async () => {
 });
 
 test("an object's mark is the metric's map of its own keypoint, at that checkpoint and frame", async () => {
-  const found = await figure.unpackReplay(packed(), about);
+  const found = await figure.unpack(packed(), about);
   const state = { checkpoint: 1, frame: 1, object: "cube" };
   assert.deepEqual(figure.pointAt(found, about, state, 1), [14 / 64, 15 / 64]);
   const marks = figure.marksAt(found, about, state);
   // Cube: keypoint 1 as it is. End effector: keypoint 0, (12, 13)/64 -> (2y + 0.5, -x - 0.25).
   const close = (a, b) => a.forEach((v, k) => assert.ok(Math.abs(v - b[k]) < 1e-9, `${a} ${b}`));
-  close(marks.cube.said, [((14 / 64 + 1) / 2) * 4, ((15 / 64 + 1) / 2) * 2]);
-  close(marks["end effector"].said, [((26 / 64 + 1.5) / 2) * 4, ((-12 / 64 + 0.75) / 2) * 2]);
-  close(marks.cube.truth, [3, 1.5]);
-  close([marks.cube.off], [Math.hypot(((14 / 64 - 0.5) / 2) * 4, ((15 / 64 - 0.5) / 2) * 2)]);
+  close(marks[0].said, [((14 / 64 + 1) / 2) * 4, ((15 / 64 + 1) / 2) * 2]);
+  close(marks[1].said, [((26 / 64 + 1.5) / 2) * 4, ((-12 / 64 + 0.75) / 2) * 2]);
+  close(marks[0].truth, [3, 1.5]);
+  close([marks[0].off], [Math.hypot(((14 / 64 - 0.5) / 2) * 4, ((15 / 64 - 0.5) / 2) * 2)]);
 });
 
 test("found means: at or below the threshold from there to the end", () => {
@@ -88,8 +88,8 @@ test("the chart's axes: a square root from 0, a logarithm downwards, and the nea
 });
 
 test("the words say step, images, what is tracked and how far the marks are off", () => {
-  const marks = { cube: { off: 0.52 }, "end effector": { off: 6.04 } };
-  const words = (checkpoint) => figure.describeReplay(about, { checkpoint, frame: 0, object: "cube" }, marks);
+  const marks = [{ off: 0.52 }, { off: 6.04 }];
+  const words = (checkpoint) => figure.describe(about, { checkpoint, frame: 0, object: "cube" }, marks);
   assert.match(words(0), /^Step 0, untrained, 0 images of 44,550\. Tracked: none; not tracked: cube, end effector\./);
   assert.match(words(1), /^Step 10, 330 images of 44,550\. Tracked: cube; not tracked: end effector\./);
   assert.match(words(2), /^Step 1,350, 44,550 images .* Tracked: cube, end effector; not tracked: none\./);

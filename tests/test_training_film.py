@@ -23,7 +23,7 @@ from kpbook.metric import THRESHOLD_OF
 from kpbook.sweep import plan
 from kpbook.sweep.replay import DRAWN, LEVEL, Replay
 from kpbook.sweep.work import train
-from kpbook.widgets import TrainingReplay
+from kpbook.widgets import TrainingFilm
 
 PAGE = "book/03_spatial_autoencoders.html"
 OBJECTS = ("cube", "target", "end effector")
@@ -169,7 +169,7 @@ def test_a_run_that_does_not_repeat_is_refused(small: Path, what: str, tmp_path:
 
 UNPACK = """
 const { about, packed, states } = data;
-const found = await figure.unpackReplay(Buffer.from(packed, "base64"), about);
+const found = await figure.unpack(Buffer.from(packed, "base64"), about);
 const parts = Object.fromEntries(Object.entries(found).map(([name, a]) => [name, Array.from(a)]));
 answer = { parts, marks: states.map((state) => figure.marksAt(found, about, state)) };
 """
@@ -178,23 +178,23 @@ answer = { parts, marks: states.map((state) => figure.marksAt(found, about, stat
 def test_the_page_unpacks_what_python_packed_and_puts_marks_where_the_metric_does(
     replay: Replay,
 ) -> None:
-    figure, H = TrainingReplay(), replay.frames.shape[1]
+    figure, H = TrainingFilm(), replay.frames.shape[1]
     cases = [(c, f) for c in (0, 7, len(replay) - 1) for f in range(len(replay.frames))]
     data = {
-        "about": figure.replay,
+        "about": figure.about,
         "packed": base64.b64encode(figure.packed).decode(),
         "states": [{"checkpoint": c, "frame": f, "object": "cube"} for c, f in cases],
     }
-    answer = in_node(UNPACK, data, figure="replay")
+    answer = in_node(UNPACK, data, figure="training_film_state")
     for name in ("points", "frames", "heat", "drawn"):
         expected = getattr(replay, name)
         found = np.array(answer["parts"][name], dtype=np.float64).reshape(expected.shape)
         np.testing.assert_array_equal(found, expected.astype(np.float64), err_msg=name)
     expected, off = to_pixels(marks_of(replay), H), off_px(replay)
     for (c, f), marks in zip(cases, answer["marks"], strict=True):
-        for k, name in enumerate(OBJECTS):
-            np.testing.assert_allclose(marks[name]["said"], expected[c, f, k], atol=1e-9)
-            np.testing.assert_allclose(marks[name]["off"], off[c, f, k], atol=1e-9)
+        for k in range(len(OBJECTS)):
+            np.testing.assert_allclose(marks[k]["said"], expected[c, f, k], atol=1e-9)
+            np.testing.assert_allclose(marks[k]["off"], off[c, f, k], atol=1e-9)
 
 
 def test_what_the_prompt_says_to_notice_happens(replay: Replay) -> None:
@@ -202,7 +202,7 @@ def test_what_the_prompt_says_to_notice_happens(replay: Replay) -> None:
     lost = [np.flatnonzero(replay.error[:, k] > mu[k]).max() for k in range(3)]
     assert (np.diff(lost) > 0).all()  # found one after the other: cube, target, end effector
     assert max(lost) < len(replay) - 1
-    first = TrainingReplay()
+    first = TrainingFilm()
     begin, end = off_px(replay)[0, first.frame], off_px(replay)[-1]
     assert begin[:2].min() > 3
     assert end[:, :2].max() < 1  # pixels: on their crosses
@@ -223,18 +223,18 @@ def test_bad_traits_are_refused_with_a_message_that_teaches(
     traits: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        TrainingReplay(**traits)
+        TrainingFilm(**traits)
 
 
 def test_the_still_says_what_it_shows_without_script(replay: Replay) -> None:
-    still = TrainingReplay(checkpoint=len(replay) - 1).still()
+    still = TrainingFilm(checkpoint=len(replay) - 1).still()
     assert "<script" not in still
     assert "after 1350 of 1350 steps" in still
     said = still.partition("<figcaption>")[2]
     assert said.count("(tracked)") == 3
     u, v = to_pixels(marks_of(replay)[-1, 1, 0], 64) + 0.5
     assert f'<circle cx="{u:.2f}" cy="{v:.2f}"' in still
-    assert TrainingReplay().still().partition("<figcaption>")[2].count("(not tracked)") == 3
+    assert TrainingFilm().still().partition("<figcaption>")[2].count("(not tracked)") == 3
 
 
 # -- the built page ----------------------------------------------------------------------------

@@ -1,0 +1,42 @@
+// Find the cube: its three pictures, drawn into canvases.
+
+import { heatmapOf } from "./find_cube_state.mjs";
+import { colourOf, drawPoint, strokeMark } from "./marks.mjs";
+import { heatOver, paintPixels, toPixels, toStage } from "./pixels.mjs";
+
+const NOTHING = { rgb: new Uint8ClampedArray(3).fill(128), h: 1, w: 1 }; // grey: no answer yet
+
+/** The scene, every keypoint as a point, and a mark where each object's keypoint says that it is. */
+export function drawScene(canvas, side, { rgb, H, W }, { points, chosen, objects, said }, ink) {
+  const context = paintPixels(canvas, rgb, H, W, side);
+  for (let n = 0; n < points.length / 2; n++) {
+    const at = toPixels([points[2 * n], points[2 * n + 1]], H, W);
+    drawPoint(context, toStage(at, side, H, W), n === chosen, ink);
+  }
+  objects.forEach((object, k) => {
+    if (said[object]) strokeMark(context, k, toStage(said[object], side, H, W), colourOf(ink, k), ink.halo);
+  });
+}
+
+/** One keypoint's heat map over the scene; is it known? */
+export function drawHeat(canvas, side, { rgb, H, W }, answer, n) {
+  const heat = heatmapOf(answer, n);
+  if (heat) paintPixels(canvas, heatOver(heat.map, heat.h, heat.w, rgb, H, W), H, W, side);
+  else paintPixels(canvas, NOTHING.rgb, 1, 1, side);
+  return heat !== null;
+}
+
+/** The scene as the network draws it again. */
+export function drawAgain(canvas, side, { reconstruction }) {
+  const { rgb, h, w } = reconstruction ? asPixels(reconstruction) : NOTHING;
+  paintPixels(canvas, rgb, h, w, side);
+}
+
+/** A reconstruction, float32 3 x h x w, as pixels. */
+function asPixels({ data, dims: [, h, w] }) {
+  const rgb = new Uint8ClampedArray(3 * h * w);
+  for (let k = 0; k < h * w; k++) {
+    for (let c = 0; c < 3; c++) rgb[3 * k + c] = 255 * data[c * h * w + k];
+  }
+  return { rgb, h, w };
+}
