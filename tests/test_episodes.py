@@ -474,7 +474,7 @@ def test_the_sample_is_what_the_course_promises_of_it(sample):
     assert len(sample) >= 300
     assert sample.images.shape[1:] == (20, 1, 64, 64, 3)
     assert sample.objects == ("cube", "target", "end_effector")
-    assert (sample.views, sample.look) == (("paper",), "fast")
+    assert (sample.views, sample.look) == (("cramer2024",), "fast")
     assert np.mean([p == "push" for p in sample.policies]) == pytest.approx(1 / 3, abs=0.01)
     file = Path(_store.__file__).parent / "data" / "push_sample.kpe"
     assert file.stat().st_size <= 2_000_000
@@ -795,7 +795,10 @@ def write(path: Path, data: bytes) -> Path:
         ({"truth": np.zeros((5, 2, 3))}, r"truth: got shape \(5, 2, 3\)"),
         ({"truth": np.full((5, 2, 2), np.nan)}, "truth: got 20 of 20 values NaN"),
         ({"truth": np.zeros((5, 2, 2)), "objects": ["a"]}, r"truth: got shape .*1 objects"),
-        ({"truth": np.zeros((5, 2, 2)), "visible": np.ones((5, 3))}, "visible: got shape"),
+        (
+            {"truth": np.zeros((5, 2, 2)), "visible": np.ones((5, 3), bool)},
+            r"visible: got shape \(5, 3\), expected \(5, 2\)",
+        ),
     ],
 )
 def test_truth_that_does_not_fit_is_named(options, message):

@@ -11,6 +11,7 @@ Task and physics are panda-gym's; four things differ from its ``PandaPush-v3``:
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.metadata
 import importlib.util
@@ -131,20 +132,21 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self.renderer = check_choice(renderer, RENDERERS, name="renderer")
         self.reward = check_choice(reward, REWARDS, name="reward")
         self.render_mode = check_choice(render_mode, ["rgb_array"], name="render_mode")
-        self.max_steps = max_steps
+        self.max_steps = None
         if max_steps is not None:
-            check_integer(max_steps, name="max_steps", minimum=1, hint="None: never truncate.")
+            hint = "None: never truncate."
+            self.max_steps = check_integer(max_steps, name="max_steps", minimum=1, hint=hint)
         self.cameras = self._choose_cameras(camera)
         self.scene = objects.choose(scene, self.look)
         if "second_cube" in self.scene:
             self.objects = (*OBJECTS, "second_cube")
         self._settings: dict[str, Any] = {
             "image_size": self.image_size,
-            "camera": camera,
+            "camera": copy.deepcopy(camera),  # the caller may go on with it
             "look": look,
             "renderer": renderer,
             "reward": reward,
-            "max_steps": max_steps,
+            "max_steps": self.max_steps,
             "scene": dict(self.scene),
         }
 
@@ -192,6 +194,8 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
                 for it needs one for the first.
         """
         places = objects.check_places(options, self.scene)
+        if seed is not None:
+            seed = check_integer(seed, name="seed", minimum=0)
         super().reset(seed=seed)
         self._rebuild(places)
         observation = self._observation()
@@ -239,6 +243,11 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process gets a fresh world with the same settings.
         return functools.partial(type(self), **self._settings), ()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the cameras."""
+        return tuple(self.cameras)
 
     # -- what a camera sees ------------------------------------------------------------------
 
