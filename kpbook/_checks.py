@@ -33,7 +33,7 @@ def check_array(x: object, *, name: str, hint: str = "") -> None:
 def check_unmasked(x: object, *, name: str) -> None:
     """Raise ``ValueError`` if ``x`` is a masked array that hides a value: most code reads it."""
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        got = f"a masked array with {np.ma.count_masked(x)} of {x.size} values masked"
+        got = f"a masked array with {int(np.ma.getmaskarray(x).sum())} of {x.size} values masked"
         hint = "Pass what is missing as such (visible=, found=), and fill the array."
         raise ValueError(complain(name, got, "a number in every place", hint))
 

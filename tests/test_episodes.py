@@ -114,7 +114,7 @@ def test_pandapush_is_the_same_from_one_process_and_from_two():
     from kpbook.world import PushWorld
 
     options = {"episodes": 5, "steps": 12, "policy": ["push", "random_walk"], "progress": False}
-    world = PushWorld(image_size=24, camera=["paper", "top"])
+    world = PushWorld(image_size=24, camera=["cramer2024", "top"])
     one = record(world, **options)
     assert_same(record(world, workers=2, **options), one)
     moved = np.ptp(one.positions[:, :, 0, :2], axis=1).max(axis=-1)
@@ -392,7 +392,7 @@ def test_a_recording_that_cannot_be_cached_is_not_lost(tmp_path, monkeypatch):
 def test_pandapushs_cache_key_holds_all_that_shapes_the_bytes():
     from kpbook.world import PushWorld
 
-    base = {"image_size": 16, "camera": "paper", "look": "fast"}
+    base = {"image_size": 16, "camera": "cramer2024", "look": "fast"}
     changes = [{}, {"image_size": 17}, {"camera": "top"}, {"look": "full"}, {"reward": "dense"}]
     keys = []
     for change in changes:
@@ -449,17 +449,17 @@ def test_what_is_no_files_name_is_named(tmp_path):
 
 @pytest.mark.parametrize("lost", ["frames", "cameras"])
 def test_a_scene_without_a_part_is_an_error_that_says_so(tmp_path, lost):
-    from kpbook.world.scene import Scene
+    from kpbook.recordings.push_moment import Moment
 
-    description, arrays = _store.read(Scene.sample().save(tmp_path / "a.kpe"))
+    description, arrays = _store.read(Moment.sample().save(tmp_path / "a.kpe"))
     for parts in (description, arrays):
         parts.pop(lost, None)
     _store.write(tmp_path / "a.kpe", description, arrays, 0)
     with pytest.raises(ValueError, match=rf"a\.kpe: got parts that are missing.*{lost}.*expected"):
-        Scene.load(tmp_path / "a.kpe")
+        Moment.load(tmp_path / "a.kpe")
     toy().save(tmp_path / "b.kpe")
     with pytest.raises(ValueError, match=r"got a file of 'episodes', expected a file of 'scene'"):
-        Scene.load(tmp_path / "b.kpe")
+        Moment.load(tmp_path / "b.kpe")
 
 
 # -- the sample --------------------------------------------------------------------------------
@@ -511,7 +511,7 @@ def test_the_samples_visible_cubes_are_green_at_the_truth_and_its_hidden_ones_ar
 @pytest.mark.world
 def test_the_documented_command_makes_the_sample_again(sample):
     """The first episodes; floats may differ in their last bits on another processor."""
-    from kpbook.world.sample import make
+    from kpbook.world.push.sample import make
 
     again = make(episodes=4)
     np.testing.assert_array_equal(again.seeds, sample.seeds[:4])

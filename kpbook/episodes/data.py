@@ -265,7 +265,7 @@ class Episodes(Samplers):
         return _store.write(path, description, {**arrays, **self.extras}, compression)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> Episodes:
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -274,7 +274,7 @@ class Episodes(Samplers):
             ValueError: If it is cut short, changed, of another version or another kind.
         """
 
-        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Self:
+        def make(description: dict[str, Any], arrays: dict[str, Any]) -> Episodes:
             names = {name: tuple(description[name]) for name in _NAMES}
             rest = {name: description[name] for name in ("look", "origin")}
             own = {name: arrays.pop(name) for name in _PER_EPISODE}
@@ -284,7 +284,7 @@ class Episodes(Samplers):
         return _store.read_as(path, "episodes", make)
 
     @classmethod
-    def sample(cls) -> Self:
+    def sample(cls) -> Episodes:
         """Return the recording that ships with the package; needs no simulator.
 
         :mod:`kpbook.world.push.sample` made it: PandaPush at 64 px through the camera of Cramer et

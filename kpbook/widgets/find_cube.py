@@ -17,9 +17,9 @@ from kpbook.grid import to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
+from kpbook.recordings.push_poses import Poses
 from kpbook.widgets._base import LiveFigure, front_end, still_picture
 from kpbook.widgets._networks import extractors_for
-from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
 _PROMPT = (

@@ -1,7 +1,7 @@
 // Training, replayed: one recorded run, checkpoint by checkpoint.
 //
 // Nothing is computed here but where marks and curves go: keypoints, heat maps, drawings, errors
-// and the metric's maps of each checkpoint were recorded (kpbook/sweep/replay.py).
+// and the metric's maps of each checkpoint were recorded (kpbook/sweep/film.py).
 
 import { clamp, fitCanvas, formatNumber, inflate, make, numberIn } from "./core.mjs";
 import { chartScales, drawAxes, drawCurve, drawThresholds, inThousands } from "./error_chart.mjs";
@@ -25,7 +25,7 @@ export function cleanReplay(raw, { steps, frames, objects }) {
 
 /**
  * zlib-compressed bytes to {points, frames, heat, drawn}: float32 points, then uint8 arrays, in the
- * order and the shapes of kpbook.sweep.replay.
+ * order and the shapes of kpbook.recordings.training_film.
  */
 export async function unpackReplay(view, { steps, frames, points, objects, H, W, h, w, drawn }) {
   const flat = (await inflate(view)).buffer;

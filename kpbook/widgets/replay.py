@@ -11,7 +11,7 @@ import traitlets
 from kpbook._checks import check_choice, check_integer, check_range
 from kpbook.grid import to_pixels
 from kpbook.metric import THRESHOLD_OF
-from kpbook.sweep.replay import Replay
+from kpbook.recordings.training_film import TrainingFilm as Replay
 from kpbook.widgets._base import LiveFigure, front_end, still_picture
 
 _PROMPT = (
@@ -26,7 +26,7 @@ _COLOURS = {"cube": "#d55e00", "target": "#0072b2", "end effector": "#00805f"}
 class TrainingReplay(LiveFigure):
     """The recipe's median run, from the untrained network to the shipped one.
 
-    All that it shows was recorded by :mod:`kpbook.sweep.replay`; nothing is computed anew.
+    All that it shows was recorded by :mod:`kpbook.sweep.film`; nothing is computed anew.
 
     Attributes:
         checkpoint: Which of the recorded checkpoints; 0 is the untrained network.
