@@ -240,6 +240,82 @@ def test_workers_end_with_a_recording_that_is_killed_and_leave_no_half_cache(tmp
     assert not list((tmp_path / "cache").glob("*"))
 
 
+class Reuses(ToyWorld):
+    """One buffer each for frames, truth and flags, and it writes into the action that it gets."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.buffers = dict.fromkeys(("frame", "truth", "visible", "positions"))
+
+    def _reused(self, name, value):
+        buffer = self.buffers[name] = value if self.buffers[name] is None else self.buffers[name]
+        buffer[...] = value
+        return buffer
+
+    def frame(self, camera):
+        return self._reused("frame", super().frame(camera))
+
+    def truth(self, camera):
+        return self._reused("truth", super().truth(camera))
+
+    def visible(self, camera):
+        return self._reused("visible", np.abs(super().truth(camera)).max(axis=-1) <= 1.25)
+
+    def positions(self):
+        return self._reused("positions", super().positions())
+
+    def step(self, action):
+        outcome = super().step(action)
+        action[...] = 99.0
+        return outcome
+
+
+def reusing(world, rng):
+    buffer = np.zeros(2, np.float32)
+
+    def act(observation):
+        buffer[:] = rng.normal(size=2)
+        return buffer
+
+    return act
+
+
+def test_buffers_that_a_world_or_a_policy_uses_again_are_copied():
+    """catches: both views of the second, or the clipped action"""
+    fresh = record(ToyWorld(2), episodes=3, steps=4, policy="walk", progress=False)
+    reused = record(Reuses(), episodes=3, steps=4, policy=reusing, progress=False)
+    for name in ("images", "truth", "visible", "actions", "positions"):
+        np.testing.assert_allclose(getattr(reused, name), getattr(fresh, name), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("truth", np.ma.masked_all((2, 2)), ValueError, "truth: got a masked array"),
+        ("visible", np.array([0.9, 0.1]), TypeError, "visible: got dtype float64.*True and False"),
+        ("visible", np.array([1, 0]), TypeError, "visible: got dtype int64"),
+        ("frame", np.zeros((3, 5, 3)), TypeError, r"world\.frame\('v0'\): got dtype float64"),
+        ("frame", np.zeros((3, 5), np.uint8), ValueError, r"world\.frame\('v0'\): got shape"),
+    ],
+)
+def test_what_a_world_returns_is_checked(name, value, error, message):
+    world = ToyWorld()
+    setattr(world, name, lambda camera: value)
+    with pytest.raises(error, match=message):
+        record(world, episodes=1, steps=2, policy="walk", progress=False)
+
+
+@pytest.mark.parametrize("progress", ["False", 0, None, np.nan])
+def test_progress_is_a_bool(progress):
+    with pytest.raises(TypeError, match=r"progress: got .*expected True or False"):
+        toy(progress=progress)
+
+
+def test_an_action_with_a_masked_number_is_refused():
+    with pytest.raises(ValueError, match="action: got a masked array"):
+        toy(policy=lambda world, rng: lambda _: np.ma.array([1.0, 2.0], mask=[False, True]))
+
+
 # -- cache -------------------------------------------------------------------------------------
 
 

@@ -473,7 +473,8 @@ def test_a_named_camera_has_square_pixels_at_any_size_and_projects_as_pybullet(s
         np.testing.assert_allclose(ours, lens, atol=1e-6)
         np.testing.assert_array_equal(camera.X_WC, CAMERAS[name].X_WC)
         np.testing.assert_array_equal(CAMERAS[name].intrinsics, intrinsics_from_fov(60, 64))
-    written = worlds[0].description()["cameras"][name][0]
+    old = {"cramer2024": "paper"}.get(name, name)  # the keys of old caches
+    written = worlds[0].description()["cameras"][old][0]
     np.testing.assert_allclose(written, K, rtol=1e-12)
     for world in worlds:
         world.close()
@@ -797,3 +798,80 @@ def test_a_second_egl_world_is_refused_until_the_first_is_closed(monkeypatch):
     free()
     egl.load(second, sim)()
     assert len(closed) == 2
+
+
+# -- names, NumPy's numbers, and what is the caller's -------------------------------------------
+
+
+def test_the_old_spelling_of_camera_and_scene_means_the_same(world):
+    """catches: another key for old caches, or a name that is not taken somewhere"""
+    from kpbook.world import SCENES
+
+    old, new = PushWorld(16, "paper", scene="paper"), PushWorld(16, "cramer2024")
+    assert old.description() == new.description() == PushWorld(16).description()
+    assert list(old.description()["cameras"]) == ["paper"]
+    assert old.views == tuple(old.cameras) == ("cramer2024",)
+    assert CAMERAS["paper"] == CAMERAS["cramer2024"]
+    assert SCENES["paper"] == SCENES["cramer2024"]
+    assert "paper" in SCENES
+    assert "paper" not in list(SCENES)
+    old.reset(seed=0), new.reset(seed=0)
+    for each in (old, new):
+        np.testing.assert_array_equal(each.frame("paper"), new.frame("cramer2024"))
+        np.testing.assert_array_equal(each.truth("paper"), new.truth())
+    with pytest.raises(ValueError, match="camera: got 'cramer2024' twice"):
+        PushWorld(16, ["paper", "cramer2024"])
+    old.close(), new.close()
+
+
+def test_a_cache_of_the_old_spelling_is_read(tmp_path):
+    from kpbook.episodes import record
+
+    options = {"episodes": 1, "steps": 2, "cache": tmp_path, "progress": False}
+    for camera in ("paper", "cramer2024"):
+        world = PushWorld(16, camera)
+        assert record(world, **options).views == ("cramer2024",)
+        world.close()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_numpys_whole_numbers_are_taken_everywhere(world):
+    from kpbook.episodes import record
+
+    plain = PushWorld(16, max_steps=5)
+    for kind in (np.int64, np.uint32, np.uint8, np.array):
+        other = PushWorld(image_size=kind(16), max_steps=kind(5))
+        assert other.description() == plain.description()
+        assert [type(n) for n in other.image_size] == [int, int]
+        counts = {"episodes": kind(2), "steps": kind(2), "seed": kind(3), "workers": kind(1)}
+        recording = record(other, **counts, progress=False)
+        assert recording.origin == record(plain, episodes=2, steps=2, seed=3).origin
+        other.reset(seed=kind(7)), plain.reset(seed=7)
+        np.testing.assert_array_equal(other.frame(), plain.frame())
+        pickle.loads(pickle.dumps(other)).close()
+        other.close()
+    plain.reset(seed=recording.seeds[0])
+    plain.close()
+
+
+def test_a_seed_that_is_no_whole_number_is_named(world):
+    for seed in (1.5, "1", True, np.array([1, 2])):
+        with pytest.raises(TypeError, match=r"seed: got .*expected a whole number"):
+            world.reset(seed=seed)
+    with pytest.raises(ValueError, match="seed: got -1, expected at least 0"):
+        world.reset(seed=-1)
+
+
+def test_a_world_keeps_nothing_of_the_callers():
+    """catches: a pose or list that changes after the world was made, and with it the workers"""
+    pose, cameras = CAMERAS["side"].X_WC.copy(), ["top"]
+    colours = {"cube": [1.0, 0.0, 0.0]}
+    cameras.append(pose)
+    world = PushWorld(16, cameras, scene=colours)
+    before = world.description()
+    pose[:3, 3] += 1
+    cameras.pop(0)
+    colours["cube"][0] = 0.0
+    back = pickle.loads(pickle.dumps(world))
+    assert world.description() == back.description() == before
+    world.close(), back.close()
