@@ -300,6 +300,12 @@ def test_episodes_copy_every_array_and_list_that_they_are_made_of():
     assert not copy.extras["depth"].any()
 
 
+@pytest.mark.parametrize("objects", ["ab", 2])
+def test_names_of_objects_are_a_list(objects):  # catches: a word taken letter by letter
+    with pytest.raises(TypeError, match=r"objects: got .*expected a list of names"):
+        Episodes.from_frames(noise(5, H, W), np.zeros((5, 2, 2)), objects=objects)
+
+
 @pytest.mark.parametrize("part", ["frames", "truth", "visible", "picture"])
 def test_masked_arrays_are_refused(part):
     frames, truth, seen = noise(5, H, W), np.zeros((5, 2, 2)), np.ones((5, 2), bool)

@@ -55,6 +55,8 @@ def own_fields(
     E, T, H, W, _ = images.shape
     points = np.zeros((E, T, 0, 2)) if truth is None else _truth(truth, (E, T), one)
     K = points.shape[2]
+    if isinstance(objects, str) or not isinstance(objects, Iterable | None):
+        raise TypeError(complain("objects", repr(objects), "a list of names, one per object"))
     edges = [W / max(W - 1, 1), H / max(H - 1, 1)]
     seen: np.ndarray = np.all(np.abs(points) <= edges, axis=-1)
     if visible is not None:
