@@ -22,7 +22,6 @@ from kpbook.recordings import push_views as views
 from kpbook.recordings.push_moment import Moment
 from kpbook.widgets import CameraFigure
 from kpbook.widgets.camera import IMAGE_SIZE, LIMITS, PRESETS, TOLERANCE
-from kpbook.world.push import moment
 
 PAGE = "book/02_world.html"
 site_test = pytest.mark.site
@@ -178,6 +177,8 @@ def test_the_table_s_outline_is_the_table_s(view: int) -> None:
 @pytest.mark.world
 @pytest.mark.slow
 def test_the_shipped_views_are_what_the_simulator_draws(simulator: None) -> None:
+    from kpbook.world.push import moment  # needs the simulator
+
     shipped, drawn = views.sample(), moment.take_views()
     assert (shipped.views, shipped.objects, shipped.cameras) == (
         drawn.views, drawn.objects, drawn.cameras,
