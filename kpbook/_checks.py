@@ -161,8 +161,14 @@ def check_flag(x: Any, *, name: str, hint: str = "") -> bool:
 
 
 def check_integer(x: Any, *, name: str, minimum: int, hint: str = "") -> int:
-    """Return ``x`` as ``int``; raise unless it is a whole number of at least ``minimum``."""
-    if isinstance(x, bool) or not isinstance(x, int | np.integer):
+    """Return ``x`` as ``int``; raise unless it is a whole number of at least ``minimum``.
+
+    NumPy's numbers, and arrays and tensors without axes, are taken as what they hold.
+    """
+    if getattr(x, "shape", None) == ():
+        check_unmasked(x, name=name)
+        x = x.item()
+    if isinstance(x, bool) or not isinstance(x, int):
         raise TypeError(complain(name, f"{x!r}", f"a whole number, at least {minimum}", hint))
     if x < minimum:
         raise ValueError(complain(name, x, f"at least {minimum}", hint))

@@ -29,7 +29,10 @@ _MAGIC = b"kpbook arrays 1\n"
 _ANY_VERSION = b"kpbook arrays "
 _HINT = "Delete the file and make it again."
 T = TypeVar("T")
-_DTYPES = ("|b1", "|u1", "<f4", "<f8", "<i8")
+#: Types of numbers that a file can hold.
+DTYPES = (
+    "|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8",
+)  # fmt: skip
 
 
 def write(
@@ -50,8 +53,8 @@ def write(
     table, raw = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        if little.dtype.str not in _DTYPES:
-            raise TypeError(complain(name, f"dtype {array.dtype}", f"one of {_DTYPES}"))
+        if little.dtype.str not in DTYPES:
+            raise TypeError(complain(name, f"dtype {array.dtype}", f"one of {DTYPES}"))
         table.append([name, little.dtype.str, list(little.shape)])
         raw.append(little.tobytes())
     header = {"description": description, "arrays": table}
@@ -150,8 +153,8 @@ def _unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     raw = bytearray(lzma.decompress(packed))  # an array over it may be written to
     arrays, start = {}, 0
     for key, dtype, shape in header["arrays"]:
-        if dtype not in _DTYPES:
-            raise ValueError(complain(key, f"dtype {dtype!r}", f"one of {_DTYPES}"))
+        if dtype not in DTYPES:
+            raise ValueError(complain(key, f"dtype {dtype!r}", f"one of {DTYPES}"))
         count = math.prod(shape)
         array = np.frombuffer(raw, dtype=dtype, count=count, offset=start).reshape(shape)
         arrays[key] = array.astype(array.dtype.newbyteorder("="), copy=False)

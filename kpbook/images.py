@@ -37,12 +37,12 @@ def to_float(images: Tensor | np.ndarray, device: Any = None) -> Tensor:
         TypeError: If the frames are not bytes.
         ValueError: If the last axis is not the three colours.
     """
-    check_uint8(images, name="images", hint="Frames are stored as bytes, 0 to 255.")
+    hint = "Frames are stored as bytes, 0 to 255; 16 bits: (x / 257).round()."
+    check_uint8(images, name="images", hint=hint)
     check_shape(images, "... H W 3", name="images", hint="Frames are stored colour-last.")
-    frames = (
-        images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
-    )
-    return frames.to(device).movedim(-1, -3).float().div_(255)
+    if isinstance(images, np.ndarray):  # torch warns about one that it could not write
+        images = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+    return images.to(device).movedim(-1, -3).float().div_(255)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -54,7 +54,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
     check_floating(images, name="images", hint=_FLOAT_HINT)
     check_shape(images, "... 3 H W", name="images", hint=_FLOAT_HINT)
     check_finite(images, name="images", hint="A network that diverged draws NaN.")
-    bytes_ = images.detach().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
+    bytes_ = images.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(bytes_.movedim(-3, -1).numpy())
 
 

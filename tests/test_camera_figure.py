@@ -18,15 +18,15 @@ from scipy.spatial import Delaunay
 
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
+from kpbook.recordings import push_views as views
+from kpbook.recordings.push_moment import Moment
 from kpbook.widgets import CameraFigure
 from kpbook.widgets.camera import IMAGE_SIZE, LIMITS, PRESETS, TOLERANCE
-from kpbook.world import views
-from kpbook.world.scene import Scene
 
 PAGE = "book/02_world.html"
 site_test = pytest.mark.site
 evaluate = functools.partial(in_node, orbit="orbit", figure="camera_state")
-PAPER = PRESETS["paper"]
+PAPER = PRESETS["cramer2024"]
 
 
 # -- the same numbers in the page and in kpbook ------------------------------------------------
@@ -177,7 +177,9 @@ def test_the_table_s_outline_is_the_table_s(view: int) -> None:
 @pytest.mark.world
 @pytest.mark.slow
 def test_the_shipped_views_are_what_the_simulator_draws(simulator: None) -> None:
-    shipped, drawn = views.sample(), views.take()
+    from kpbook.world.push import moment  # needs the simulator
+
+    shipped, drawn = views.sample(), moment.take_views()
     assert (shipped.views, shipped.objects, shipped.cameras) == (
         drawn.views, drawn.objects, drawn.cameras,
     )  # fmt: skip
@@ -187,7 +189,7 @@ def test_the_shipped_views_are_what_the_simulator_draws(simulator: None) -> None
 
 
 def test_it_is_the_moment_of_chapter_2() -> None:
-    shipped, chapter = views.sample(), Scene.sample()
+    shipped, chapter = views.sample(), Moment.sample()
     np.testing.assert_array_equal(shipped.positions, chapter.positions)
     assert CameraFigure().camera() == chapter.cameras[0]
     assert chapter.cameras[0].image_size == (IMAGE_SIZE, IMAGE_SIZE)
@@ -324,7 +326,7 @@ def live(visit: Visit) -> Iterator[Figure]:
 @pytest.mark.slow
 def test_it_starts_with_the_paper_s_camera_on_its_picture(live: Figure) -> None:
     assert live.page.locator("[data-kp-still]").filter(has_text="yaw 45°").count() == 0
-    assert live.ask("recorded") == "paper"
+    assert live.ask("recorded") == "cramer2024"
     live.agrees_with_kpbook()
     frame = views.sample().frames[0]
     bare = [[57, 4], [120, 60], [64, 122], [70, 16]]  # sky, table, its side, hand: no lines
@@ -333,7 +335,7 @@ def test_it_starts_with_the_paper_s_camera_on_its_picture(live: Figure) -> None:
     live.at.get_by_label("Show the recorded picture").uncheck()
     live.settle()
     assert live.colour([70, 16]) != frame[33, 141].tolist()
-    assert 'recorded view "paper". The camera' in live.words()
+    assert 'recorded view "cramer2024". The camera' in live.words()
 
 
 @site_test

@@ -10,8 +10,8 @@ import pytest
 from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
 from kpbook.episodes import Episodes
 from kpbook.grid import from_pixels, to_pixels
+from kpbook.recordings.push_moment import Moment
 from kpbook.world.quiet import quiet
-from kpbook.world.scene import Scene
 
 CHAPTER = "02_world"
 MODULES = {
@@ -98,7 +98,7 @@ def test_the_triangulation_that_is_taught_is_the_package_s_also_with_noise(views
 def test_the_device_depth_that_is_taught_is_the_one_of_pybullets_matrix():
     depth_m = np.array([0.1, 0.3, 0.75, 4.0, 100.0])
     clip = np.stack([np.zeros(5), np.zeros(5), -depth_m, np.ones(5)]).T
-    clip = clip @ Scene.sample().gl_projection.T
+    clip = clip @ Moment.sample().gl_projection.T
     device = (clip[:, 2] / clip[:, 3] + 1) / 2
     np.testing.assert_allclose(TAUGHT["device_from_metres"](depth_m), device, atol=1e-5)
     back = TAUGHT["metres_from_device"](TAUGHT["device_from_metres"](depth_m))
@@ -141,7 +141,9 @@ def test_the_chapter_runs_where_there_is_no_simulator_and_says_so():
 
 @pytest.mark.world
 def test_the_shipped_scene_is_the_one_that_the_simulator_draws():
-    shipped, drawn = Scene.sample(), Scene.take()
+    from kpbook.world.push import moment  # needs the simulator
+
+    shipped, drawn = Moment.sample(), moment.take()
     assert (shipped.views, shipped.objects) == (drawn.views, drawn.objects)
     assert shipped.cameras == drawn.cameras
     # Another machine's C library may round a pixel at an edge otherwise.
@@ -154,14 +156,14 @@ def test_the_shipped_scene_is_the_one_that_the_simulator_draws():
 
 
 def test_a_scene_reads_back_as_it_was_written_and_other_files_are_refused(tmp_path):
-    scene = Scene.sample()
-    again = Scene.load(scene.save(tmp_path / "scene.kpe"))
+    scene = Moment.sample()
+    again = Moment.load(scene.save(tmp_path / "scene.kpe"))
     assert again.cameras == scene.cameras
     for name in ("frames", "full", "depth_m", "mask", "truth", "visible", "positions"):
         np.testing.assert_array_equal(getattr(again, name), getattr(scene, name))
     episodes = Episodes.sample()[:1].save(tmp_path / "episodes.kpe")
     with pytest.raises(ValueError, match="a file of 'episodes', expected a file of 'scene'"):
-        Scene.load(episodes)
+        Moment.load(episodes)
 
 
 def test_quiet_stops_what_compiled_code_prints_and_lets_errors_through(capfd):

@@ -114,7 +114,7 @@ def test_pandapush_is_the_same_from_one_process_and_from_two():
     from kpbook.world import PushWorld
 
     options = {"episodes": 5, "steps": 12, "policy": ["push", "random_walk"], "progress": False}
-    world = PushWorld(image_size=24, camera=["paper", "top"])
+    world = PushWorld(image_size=24, camera=["cramer2024", "top"])
     one = record(world, **options)
     assert_same(record(world, workers=2, **options), one)
     moved = np.ptp(one.positions[:, :, 0, :2], axis=1).max(axis=-1)
@@ -238,6 +238,82 @@ def test_workers_end_with_a_recording_that_is_killed_and_leave_no_half_cache(tmp
     workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
     wait_for(lambda: not any(map(alive, workers)), 10)
     assert not list((tmp_path / "cache").glob("*"))
+
+
+class Reuses(ToyWorld):
+    """One buffer each for frames, truth and flags, and it writes into the action that it gets."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.buffers = dict.fromkeys(("frame", "truth", "visible", "positions"))
+
+    def _reused(self, name, value):
+        buffer = self.buffers[name] = value if self.buffers[name] is None else self.buffers[name]
+        buffer[...] = value
+        return buffer
+
+    def frame(self, camera):
+        return self._reused("frame", super().frame(camera))
+
+    def truth(self, camera):
+        return self._reused("truth", super().truth(camera))
+
+    def visible(self, camera):
+        return self._reused("visible", np.abs(super().truth(camera)).max(axis=-1) <= 1.25)
+
+    def positions(self):
+        return self._reused("positions", super().positions())
+
+    def step(self, action):
+        outcome = super().step(action)
+        action[...] = 99.0
+        return outcome
+
+
+def reusing(world, rng):
+    buffer = np.zeros(2, np.float32)
+
+    def act(observation):
+        buffer[:] = rng.normal(size=2)
+        return buffer
+
+    return act
+
+
+def test_buffers_that_a_world_or_a_policy_uses_again_are_copied():
+    """catches: both views of the second, or the clipped action"""
+    fresh = record(ToyWorld(2), episodes=3, steps=4, policy="walk", progress=False)
+    reused = record(Reuses(), episodes=3, steps=4, policy=reusing, progress=False)
+    for name in ("images", "truth", "visible", "actions", "positions"):
+        np.testing.assert_allclose(getattr(reused, name), getattr(fresh, name), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("truth", np.ma.masked_all((2, 2)), ValueError, "truth: got a masked array"),
+        ("visible", np.array([0.9, 0.1]), TypeError, "visible: got dtype float64.*True and False"),
+        ("visible", np.array([1, 0]), TypeError, "visible: got dtype int64"),
+        ("frame", np.zeros((3, 5, 3)), TypeError, r"world\.frame\('v0'\): got dtype float64"),
+        ("frame", np.zeros((3, 5), np.uint8), ValueError, r"world\.frame\('v0'\): got shape"),
+    ],
+)
+def test_what_a_world_returns_is_checked(name, value, error, message):
+    world = ToyWorld()
+    setattr(world, name, lambda camera: value)
+    with pytest.raises(error, match=message):
+        record(world, episodes=1, steps=2, policy="walk", progress=False)
+
+
+@pytest.mark.parametrize("progress", ["False", 0, None, np.nan])
+def test_progress_is_a_bool(progress):
+    with pytest.raises(TypeError, match=r"progress: got .*expected True or False"):
+        toy(progress=progress)
+
+
+def test_an_action_with_a_masked_number_is_refused():
+    with pytest.raises(ValueError, match="action: got a masked array"):
+        toy(policy=lambda world, rng: lambda _: np.ma.array([1.0, 2.0], mask=[False, True]))
 
 
 # -- cache -------------------------------------------------------------------------------------
@@ -392,7 +468,7 @@ def test_a_recording_that_cannot_be_cached_is_not_lost(tmp_path, monkeypatch):
 def test_pandapushs_cache_key_holds_all_that_shapes_the_bytes():
     from kpbook.world import PushWorld
 
-    base = {"image_size": 16, "camera": "paper", "look": "fast"}
+    base = {"image_size": 16, "camera": "cramer2024", "look": "fast"}
     changes = [{}, {"image_size": 17}, {"camera": "top"}, {"look": "full"}, {"reward": "dense"}]
     keys = []
     for change in changes:
@@ -449,17 +525,17 @@ def test_what_is_no_files_name_is_named(tmp_path):
 
 @pytest.mark.parametrize("lost", ["frames", "cameras"])
 def test_a_scene_without_a_part_is_an_error_that_says_so(tmp_path, lost):
-    from kpbook.world.scene import Scene
+    from kpbook.recordings.push_moment import Moment
 
-    description, arrays = _store.read(Scene.sample().save(tmp_path / "a.kpe"))
+    description, arrays = _store.read(Moment.sample().save(tmp_path / "a.kpe"))
     for parts in (description, arrays):
         parts.pop(lost, None)
     _store.write(tmp_path / "a.kpe", description, arrays, 0)
     with pytest.raises(ValueError, match=rf"a\.kpe: got parts that are missing.*{lost}.*expected"):
-        Scene.load(tmp_path / "a.kpe")
+        Moment.load(tmp_path / "a.kpe")
     toy().save(tmp_path / "b.kpe")
     with pytest.raises(ValueError, match=r"got a file of 'episodes', expected a file of 'scene'"):
-        Scene.load(tmp_path / "b.kpe")
+        Moment.load(tmp_path / "b.kpe")
 
 
 # -- the sample --------------------------------------------------------------------------------
@@ -474,7 +550,7 @@ def test_the_sample_is_what_the_course_promises_of_it(sample):
     assert len(sample) >= 300
     assert sample.images.shape[1:] == (20, 1, 64, 64, 3)
     assert sample.objects == ("cube", "target", "end_effector")
-    assert (sample.views, sample.look) == (("paper",), "fast")
+    assert (sample.views, sample.look) == (("cramer2024",), "fast")
     assert np.mean([p == "push" for p in sample.policies]) == pytest.approx(1 / 3, abs=0.01)
     file = Path(_store.__file__).parent / "data" / "push_sample.kpe"
     assert file.stat().st_size <= 2_000_000
@@ -511,7 +587,7 @@ def test_the_samples_visible_cubes_are_green_at_the_truth_and_its_hidden_ones_ar
 @pytest.mark.world
 def test_the_documented_command_makes_the_sample_again(sample):
     """The first episodes; floats may differ in their last bits on another processor."""
-    from kpbook.world.sample import make
+    from kpbook.world.push.sample import make
 
     again = make(episodes=4)
     np.testing.assert_array_equal(again.seeds, sample.seeds[:4])
@@ -795,7 +871,10 @@ def write(path: Path, data: bytes) -> Path:
         ({"truth": np.zeros((5, 2, 3))}, r"truth: got shape \(5, 2, 3\)"),
         ({"truth": np.full((5, 2, 2), np.nan)}, "truth: got 20 of 20 values NaN"),
         ({"truth": np.zeros((5, 2, 2)), "objects": ["a"]}, r"truth: got shape .*1 objects"),
-        ({"truth": np.zeros((5, 2, 2)), "visible": np.ones((5, 3))}, "visible: got shape"),
+        (
+            {"truth": np.zeros((5, 2, 2)), "visible": np.ones((5, 3), bool)},
+            r"visible: got shape \(5, 3\), expected \(5, 2\)",
+        ),
     ],
 )
 def test_truth_that_does_not_fit_is_named(options, message):

@@ -25,10 +25,10 @@ import kpbook
 from kpbook import export
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
+from kpbook.recordings.push_poses import Poses
 from kpbook.widgets import FindTheCube
 from kpbook.widgets._networks import MENU
 from kpbook.widgets.find_cube import _look
-from kpbook.world.poses import Poses
 
 PAGE = "book/index.html"
 site_test = pytest.mark.site

@@ -96,3 +96,29 @@ def test_crop_counts_rows_then_columns():
 def test_bad_images_get_one_message(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32, bool])
+def test_frames_of_other_types_are_refused(dtype):  # catches: 16 bits that wrap around
+    with pytest.raises(TypeError, match=r"images: got dtype .*expected uint8.*257"):
+        images.to_float(np.zeros((4, 5, 3), dtype))
+
+
+def test_masked_frames_are_refused():
+    frames = np.ma.array(np.zeros((4, 5, 3), np.uint8), mask=True)
+    with pytest.raises(ValueError, match="images: got a masked array"):
+        images.to_float(frames)
+
+
+def test_frames_that_cannot_be_written_to_are_read():  # catches: torch's warning, an error here
+    frames = np.zeros((4, 5, 3), np.uint8)
+    frames.setflags(write=False)
+    assert images.to_float(frames).shape == (3, 4, 5)
+    assert images.to_float(frames[::-1, ::-1]).shape == (3, 4, 5)
+
+
+def test_half_precision_survives_the_way_to_bytes():
+    every = torch.arange(256) / 255
+    for dtype in (torch.float16, torch.float64):
+        bytes_ = images.to_uint8(every.to(dtype).expand(3, 1, 256))
+        np.testing.assert_array_equal(bytes_[0, :, 0], np.arange(256))

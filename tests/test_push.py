@@ -23,7 +23,7 @@ from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
 from kpbook.episodes import Episodes
 from kpbook.grid import from_pixels, to_pixels
 from kpbook.world import CAMERAS, OBJECTS, PushWorld
-from kpbook.world import push as push_module
+from kpbook.world.push import drawing, egl
 
 pytestmark = pytest.mark.world
 RESULTS = Path(__file__).parents[1] / "book" / "results"
@@ -38,7 +38,7 @@ def world(simulator):
 
 @pytest.fixture(scope="module")
 def big(simulator):
-    yield (world := PushWorld(image_size=(240, 320), camera=["paper", "front", "side", "top"]))
+    yield (world := PushWorld(image_size=(240, 320), camera=["cramer2024", "front", "side", "top"]))
     world.close()
 
 
@@ -194,7 +194,7 @@ def inside_outline(pixels: np.ndarray, size, margin: float) -> np.ndarray:
     return (distance <= -margin).all(axis=-1)
 
 
-@pytest.mark.parametrize("view", ["paper", "front", "side", "top"])
+@pytest.mark.parametrize("view", ["cramer2024", "front", "side", "top"])
 def test_the_cube_covers_exactly_the_pixels_whose_centres_its_projection_covers(big, view):
     """catches: half a pixel, by which pybullet's CPU renderer is off; swapped axes; the lens"""
     size, seen = big.image_size, 0
@@ -228,7 +228,7 @@ def test_a_link_that_the_robot_lacks(big):
 def test_the_recorded_arm_is_that_of_the_sample(
     tmp_path,
 ):  # catches: other episodes, x and y swapped
-    from kpbook.world import arm
+    from kpbook.world.push import arm
 
     sample = Episodes.sample()[:2]
     rows = runs.read_csv(RESULTS / "arm.csv")
@@ -258,7 +258,7 @@ def test_the_robot_is_drawn_where_the_end_effectors_chain_says(big):
             big.step(np.array(action))
         ours = big.positions()[2]
         camera = Camera.look_at(np.add(ours, [0.35, -0.2, 0.15]), ours, 60, (400, 500))
-        bodies = big._shoot(gl, camera)[2]
+        bodies = big._drawer.shoot(gl, camera)[2]
         lagging = gl.getLinkState(robot, 11)[0]
         exact = gl.getLinkState(robot, 11, computeForwardKinematics=1)[0]
         np.testing.assert_allclose(ours, exact, atol=1e-9)
@@ -286,7 +286,7 @@ def test_looking_at_truth_does_not_change_what_happens_next(world):
     np.testing.assert_array_equal(*last)
 
 
-@pytest.mark.parametrize("view", ["paper", "side", "top"])
+@pytest.mark.parametrize("view", ["cramer2024", "side", "top"])
 def test_depth_unprojects_to_the_surfaces_that_are_there(big, view):
     """catches: device depth for metres, depth along the ray, depth shifted against the picture"""
     x, y = SPOTS[0]
@@ -314,8 +314,8 @@ def test_where_nothing_is_drawn_depth_is_infinite_and_the_picture_white(big):
 
 
 def test_laying_the_robot_over_a_stored_room_gives_what_drawing_all_at_once_gives(big):
-    whole = PushWorld(image_size=(240, 320), camera=["paper", "front", "side", "top"])
-    whole._room_apart = False  # the next reset draws floor and table every time
+    whole = PushWorld(image_size=(240, 320), camera=["cramer2024", "front", "side", "top"])
+    whole._drawer.room_apart = False  # the next reset draws floor and table every time
     for world in (big, whole):
         world.reset(seed=CONTACT)
     for _ in range(4):
@@ -353,13 +353,13 @@ def test_full_look_draws_shadows_and_other_meshes_over_the_same_truth():
 
 def test_one_drawing_serves_a_state_and_a_view(world, monkeypatch):
     shots = []
-    shoot = PushWorld._shoot
-    monkeypatch.setattr(PushWorld, "_shoot", lambda *a: shots.append(1) or shoot(*a))
+    shoot = drawing.Drawer.shoot
+    monkeypatch.setattr(drawing.Drawer, "shoot", lambda *a: shots.append(1) or shoot(*a))
     world.reset(seed=0)
     first = world.frame().copy()
     world.frame()[:] = 0  # a reader may scribble on what it got
     np.testing.assert_array_equal(world.frame(), first)
-    world.depth(), world.mask(), world.visible(), world.render(), world.frame("paper")
+    world.depth(), world.mask(), world.visible(), world.render(), world.frame("cramer2024")
     assert len(shots) == 1
     world.step(np.ones(3))
     assert not np.array_equal(world.frame(), first)
@@ -380,7 +380,7 @@ def test_truth_is_the_projection_of_the_positions_in_every_view(big):
 
 def test_visible_is_what_its_definition_says_point_by_point(simulator):
     """Coarse and not square, so that points fall beside their bodies and off each edge."""
-    world = PushWorld(image_size=(16, 30), camera=["paper", "top", "front"])
+    world = PushWorld(image_size=(16, 30), camera=["cramer2024", "top", "front"])
     counts = dict.fromkeys(["own", "beside", "hidden", "off"], 0)
     for seed in range(12):
         world.reset(seed=seed)
@@ -468,12 +468,13 @@ def test_a_named_camera_has_square_pixels_at_any_size_and_projects_as_pybullet(s
         f = H / (2 * np.tan(np.deg2rad(30)))
         K = [[f, 0, (W - 1) / 2], [0, f, (H - 1) / 2], [0, 0, 1]]
         np.testing.assert_allclose(camera.intrinsics, K, rtol=1e-12)
-        lens = pybullet.computeProjectionMatrixFOV(60, W / H, push_module.NEAR_M, push_module.FAR_M)
-        ours = push_module._projection_matrix(camera, corner_samples=False)
+        lens = pybullet.computeProjectionMatrixFOV(60, W / H, drawing.NEAR_M, drawing.FAR_M)
+        ours = drawing._projection_matrix(camera, corner_samples=False)
         np.testing.assert_allclose(ours, lens, atol=1e-6)
         np.testing.assert_array_equal(camera.X_WC, CAMERAS[name].X_WC)
         np.testing.assert_array_equal(CAMERAS[name].intrinsics, intrinsics_from_fov(60, 64))
-    written = worlds[0].description()["cameras"][name][0]
+    old = {"cramer2024": "paper"}.get(name, name)  # the keys of old caches
+    written = worlds[0].description()["cameras"][old][0]
     np.testing.assert_allclose(written, K, rtol=1e-12)
     for world in worlds:
         world.close()
@@ -481,10 +482,10 @@ def test_a_named_camera_has_square_pixels_at_any_size_and_projects_as_pybullet(s
 
 def test_the_shipped_files_were_drawn_through_the_lenses_of_today(world):
     from kpbook.episodes import Episodes
-    from kpbook.world.scene import Scene
+    from kpbook.recordings.push_moment import Moment
 
-    assert Episodes.sample().cameras[0] == world.camera("paper")
-    scene = Scene.sample()
+    assert Episodes.sample().cameras[0] == world.camera("cramer2024")
+    scene = Moment.sample()
     square = PushWorld(image_size=128, camera=scene.views)
     assert tuple(square.cameras.values()) == scene.cameras
     square.close()
@@ -507,7 +508,7 @@ def test_a_pose_alone_is_a_camera_with_the_named_cameras_lens(world):
 
 
 def test_the_papers_camera_stands_where_the_paper_put_it():
-    np.testing.assert_allclose(CAMERAS["paper"].X_WC[:3, 3], [0.405, -0.505, 0.402], atol=1e-3)
+    np.testing.assert_allclose(CAMERAS["cramer2024"].X_WC[:3, 3], [0.405, -0.505, 0.402], atol=1e-3)
 
 
 def test_every_named_camera_sees_cube_and_target_in_most_episodes(big):
@@ -597,7 +598,7 @@ def test_a_frame_is_many_times_faster_than_panda_gyms(size, times):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"camera": "fornt"}, "camera: got 'fornt', expected one of 'paper'.*mean 'front'"),
+        ({"camera": "fornt"}, "camera: got 'fornt', expected one of 'cramer2024'.*mean 'front'"),
         ({"camera": ["front", "front"]}, "camera: got 'front' twice"),
         ({"camera": []}, "camera: got an empty list"),
         ({"look": "quick"}, "look: got 'quick', expected one of 'fast', 'full'"),
@@ -615,7 +616,7 @@ def test_wrong_settings_are_named(options, message):
 
 
 def test_wrong_names_later_are_named_too(world):
-    with pytest.raises(ValueError, match="camera: got 'fron', expected one of 'paper'"):
+    with pytest.raises(ValueError, match="camera: got 'fron', expected one of 'cramer2024'"):
         world.frame("fron")
     with pytest.raises(ValueError, match="policy: got 'pull', expected one of 'random_walk'"):
         world.policy("pull", np.random.default_rng(0))
@@ -627,9 +628,9 @@ def test_wrong_names_later_are_named_too(world):
         world.reset(options={"cube": (0, 0, 0)})
 
 
-@pytest.mark.parametrize("camera", [None, 3, [["paper"]], {"paper": 1}], ids=repr)
+@pytest.mark.parametrize("camera", [None, 3, [["cramer2024"]], {"cramer2024": 1}], ids=repr)
 def test_what_is_no_camera_is_named(world, camera):
-    with pytest.raises(TypeError, match=r"camera: got .*a name, a Camera or a pose.*paper, front"):
+    with pytest.raises(TypeError, match=r"camera: got .*a name, a Camera or a pose.*2024, front"):
         PushWorld(camera=camera)
     if camera is not None:
         with pytest.raises(TypeError, match=r"camera: got .*a name, a Camera or a pose"):
@@ -722,17 +723,17 @@ def test_without_pybullet_the_message_says_where_to_get_it_and_what_works_withou
 
 def test_without_gymnasium_it_says_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    monkeypatch.delitem(sys.modules, "kpbook.world.push")
+    monkeypatch.delitem(sys.modules, "kpbook.world.push.world")
     with pytest.raises(ImportError, match=r"gymnasium: .*3\.11 only.*conda-forge.*Episodes\.sam"):
-        importlib.import_module("kpbook.world.push")
+        importlib.import_module("kpbook.world.push.world")
 
 
 def test_egl_that_cannot_load_is_an_error_and_does_not_end_the_process(monkeypatch, tmp_path):
-    monkeypatch.setattr(push_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(egl.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"renderer: got 'egl' but no eglRenderer.*'tiny'"):
         PushWorld(renderer="egl")
     fake = type("Spec", (), {"origin": str(tmp_path / "missing.so")})
-    monkeypatch.setattr(push_module.importlib.util, "find_spec", lambda name: fake)
+    monkeypatch.setattr(egl.importlib.util, "find_spec", lambda name: fake)
     with pytest.raises(RuntimeError, match="renderer: got 'egl' but the plug-in failed"):
         PushWorld(renderer="egl")
 
@@ -784,16 +785,93 @@ def test_egl_draws_steadily_in_silence_and_in_one_world_at_a_time():
 def test_a_second_egl_world_is_refused_until_the_first_is_closed(monkeypatch):
     """With a stand-in for the plug-in, so that it runs where there is no EGL."""
     spec = type("Spec", (), {"origin": "stand-in"})
-    monkeypatch.setattr(push_module.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(egl.importlib.util, "find_spec", lambda name: spec)
     fine = type("Done", (), {"returncode": 0})
-    monkeypatch.setattr(push_module.subprocess, "run", lambda *a, **k: fine)
+    monkeypatch.setattr(egl.subprocess, "run", lambda *a, **k: fine)
     client = type("Client", (), {"loadPlugin": lambda *a: 0})()
     closed = []
     sim = type("Sim", (), {"physics_client": client, "close": lambda self: closed.append(1)})()
     first, second = (type("World", (), {})() for _ in range(2))
-    free = push_module._load_egl(first, sim)
+    free = egl.load(first, sim)
     with pytest.raises(RuntimeError, match=r"renderer: got 'egl' while another.*close\(\)"):
-        push_module._load_egl(second, sim)
+        egl.load(second, sim)
     free()
-    push_module._load_egl(second, sim)()
+    egl.load(second, sim)()
     assert len(closed) == 2
+
+
+# -- names, NumPy's numbers, and what is the caller's -------------------------------------------
+
+
+def test_the_old_spelling_of_camera_and_scene_means_the_same(world):
+    """catches: another key for old caches, or a name that is not taken somewhere"""
+    from kpbook.world import SCENES
+
+    old, new = PushWorld(16, "paper", scene="paper"), PushWorld(16, "cramer2024")
+    assert old.description() == new.description() == PushWorld(16).description()
+    assert list(old.description()["cameras"]) == ["paper"]
+    assert old.views == tuple(old.cameras) == ("cramer2024",)
+    assert CAMERAS["paper"] == CAMERAS["cramer2024"]
+    assert SCENES["paper"] == SCENES["cramer2024"]
+    assert "paper" in SCENES
+    assert "paper" not in list(SCENES)
+    old.reset(seed=0), new.reset(seed=0)
+    for each in (old, new):
+        np.testing.assert_array_equal(each.frame("paper"), new.frame("cramer2024"))
+        np.testing.assert_array_equal(each.truth("paper"), new.truth())
+    with pytest.raises(ValueError, match="camera: got 'cramer2024' twice"):
+        PushWorld(16, ["paper", "cramer2024"])
+    old.close(), new.close()
+
+
+def test_a_cache_of_the_old_spelling_is_read(tmp_path):
+    from kpbook.episodes import record
+
+    options = {"episodes": 1, "steps": 2, "cache": tmp_path, "progress": False}
+    for camera in ("paper", "cramer2024"):
+        world = PushWorld(16, camera)
+        assert record(world, **options).views == ("cramer2024",)
+        world.close()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_numpys_whole_numbers_are_taken_everywhere(world):
+    from kpbook.episodes import record
+
+    plain = PushWorld(16, max_steps=5)
+    for kind in (np.int64, np.uint32, np.uint8, np.array):
+        other = PushWorld(image_size=kind(16), max_steps=kind(5))
+        assert other.description() == plain.description()
+        assert [type(n) for n in other.image_size] == [int, int]
+        counts = {"episodes": kind(2), "steps": kind(2), "seed": kind(3), "workers": kind(1)}
+        recording = record(other, **counts, progress=False)
+        assert recording.origin == record(plain, episodes=2, steps=2, seed=3).origin
+        other.reset(seed=kind(7)), plain.reset(seed=7)
+        np.testing.assert_array_equal(other.frame(), plain.frame())
+        pickle.loads(pickle.dumps(other)).close()
+        other.close()
+    plain.reset(seed=recording.seeds[0])
+    plain.close()
+
+
+def test_a_seed_that_is_no_whole_number_is_named(world):
+    for seed in (1.5, "1", True, np.array([1, 2])):
+        with pytest.raises(TypeError, match=r"seed: got .*expected a whole number"):
+            world.reset(seed=seed)
+    with pytest.raises(ValueError, match="seed: got -1, expected at least 0"):
+        world.reset(seed=-1)
+
+
+def test_a_world_keeps_nothing_of_the_callers():
+    """catches: a pose or list that changes after the world was made, and with it the workers"""
+    pose, cameras = CAMERAS["side"].X_WC.copy(), ["top"]
+    colours = {"cube": [1.0, 0.0, 0.0]}
+    cameras.append(pose)
+    world = PushWorld(16, cameras, scene=colours)
+    before = world.description()
+    pose[:3, 3] += 1
+    cameras.pop(0)
+    colours["cube"][0] = 0.0
+    back = pickle.loads(pickle.dumps(world))
+    assert world.description() == back.description() == before
+    world.close(), back.close()

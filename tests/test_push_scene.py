@@ -11,8 +11,9 @@ import pytest
 from live import WIDGETS, node
 from scipy.ndimage import binary_dilation
 
+from kpbook.recordings.push_poses import Poses
 from kpbook.world import PushWorld
-from kpbook.world.poses import Poses
+from kpbook.world.push import poses as poses_module
 
 MODULE = json.dumps((WIDGETS / "push_scene.mjs").as_uri())
 COLOURS = {"cube": [0.1, 0.9, 0.1], "target": [0.1, 0.1, 0.9]}
@@ -94,7 +95,7 @@ def off(picture, truth, mask) -> float:
 def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
     """At every pose, three places each: difference at most 8 %, overlap at least 0.8."""
     poses, rng = Poses.sample(), np.random.default_rng(0)
-    world = PushWorld(image_size=64, camera="paper", look="fast")
+    world = PushWorld(image_size=64, camera="cramer2024", look="fast")
     cases, pictures = [], []
     for p in range(len(poses)):
         places = [
@@ -128,7 +129,7 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
 @pytest.mark.world
 @pytest.mark.slow
 def test_the_shipped_poses_are_taken_again_byte_for_byte(simulator, tmp_path):
-    again, shipped = Poses.take(), Poses.sample()
+    again, shipped = poses_module.take(), Poses.sample()
     assert len(shipped) >= 12
     for name in ("frames", "depth_m", "hand", "seeds", "actions", "example", "places"):
         np.testing.assert_array_equal(getattr(again, name), getattr(shipped, name))

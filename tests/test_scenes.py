@@ -14,8 +14,9 @@ from test_push import CORNERS, inside_outline
 from kpbook.cameras import Camera
 from kpbook.episodes import Episodes, record
 from kpbook.grid import to_pixels
+from kpbook.recordings.push_moment import CUBE_M
 from kpbook.world import SCENES, PushWorld
-from kpbook.world.objects import CUBE_M, choose
+from kpbook.world.push.objects import choose
 
 pytestmark = pytest.mark.world
 SIZE = (90, 120)
@@ -29,7 +30,7 @@ def paper(simulator):
 
 @pytest.fixture(scope="module")
 def two(simulator):
-    yield (world := PushWorld(SIZE, ["paper", "side"], scene="two-cubes"))
+    yield (world := PushWorld(SIZE, ["cramer2024", "side"], scene="two-cubes"))
     world.close()
 
 
@@ -66,7 +67,7 @@ def test_a_scene_is_part_of_the_key_unless_its_colours_are_the_papers(paper):
         world = PushWorld(SIZE, scene=scene)
         keys.add(json.dumps(world.description()))
         world.close()
-    assert len(keys) == 1 + 3 + 3  # "paper" is no new one
+    assert len(keys) == 1 + 3 + 3  # "cramer2024" is no new one
     spelled.close()
 
 
@@ -176,7 +177,7 @@ def test_cubes_push_one_another_and_stay_two(two):
     assert np.linalg.norm(second - first) > 0.9 * CUBE_M
 
 
-@pytest.mark.parametrize("view", ["paper", "side"])
+@pytest.mark.parametrize("view", ["cramer2024", "side"])
 def test_the_second_cubes_truth_mask_and_depth_are_its_own(two, view):
     """As the first cube's in test_push, with the first cube elsewhere."""
     camera, seen = two.camera(view), 0
@@ -226,7 +227,7 @@ def test_a_scene_survives_pickling_and_gives_the_same_frames(two):
 
 @pytest.mark.slow
 def test_workers_and_cache_give_the_recording_of_two_cubes(tmp_path):
-    world = PushWorld(image_size=(20, 24), camera=["paper", "top"], scene="two-cubes")
+    world = PushWorld(image_size=(20, 24), camera=["cramer2024", "top"], scene="two-cubes")
     options = {"episodes": 3, "steps": 2, "policy": ["random_walk", "push"], "progress": False}
     alone = record(world, **options, cache=tmp_path)
     assert alone.truth.shape == (3, 2, 2, 4, 2)
@@ -234,7 +235,7 @@ def test_workers_and_cache_give_the_recording_of_two_cubes(tmp_path):
     for other in (record(world, **options, workers=2), record(world, **options, cache=tmp_path)):
         for name in ("images", "truth", "visible", "positions"):
             np.testing.assert_array_equal(getattr(other, name), getattr(alone, name))
-    plain = PushWorld(image_size=(20, 24), camera=["paper", "top"])
+    plain = PushWorld(image_size=(20, 24), camera=["cramer2024", "top"])
     assert record(plain, **options, cache=tmp_path).truth.shape[3] == 3
     world.close(), plain.close()
 
@@ -254,8 +255,8 @@ def test_gymnasiums_checker_has_nothing_to_say_about_two_cubes():
 @pytest.mark.parametrize(
     ("scene", "error", "message"),
     [
-        ("two-cube", ValueError, r"scene: got 'two-cube', expected one of 'paper'.*'two-cubes'\?"),
-        (None, TypeError, r"scene: got None, expected a name or colours.*Names are paper, other"),
+        ("two-cube", ValueError, r"scene: got 'two-cube', expected one of .*'two-cubes'\?"),
+        (None, TypeError, r"scene: got None, expected a name or colours.*Names are cramer2024"),
         ((1, 0, 0), TypeError, r"scene: got \(1, 0, 0\), expected a name or colours by object"),
         ({"cubes": (1, 0, 0)}, ValueError, "scene: got 'cubes', expected one of 'cube'.*mean 'cub"),
         ({"end_effector": (1, 0, 0)}, ValueError, "'end_effector'.*The arm keeps its colours"),

@@ -20,8 +20,9 @@ from kpbook import runs, zoo
 from kpbook.grid import to_pixels
 from kpbook.images import resize, to_float
 from kpbook.metric import THRESHOLD_OF
-from kpbook.sweep import plan
-from kpbook.sweep.replay import DRAWN, LEVEL, Replay
+from kpbook.recordings.training_film import DRAWN, LEVEL
+from kpbook.recordings.training_film import TrainingFilm as Replay
+from kpbook.sweep import film, plan
 from kpbook.sweep.work import train
 from kpbook.widgets import TrainingFilm
 
@@ -138,7 +139,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_run_is_repeated_from_its_record_although_it_is_looked_at_more_often(small: Path) -> None:
-    taken = Replay.take(small, steps=(0, 1, 2, 3, 4))
+    taken = film.take(small, steps=(0, 1, 2, 3, 4))
     record = runs.load(small)
     assert taken.seen.tolist() == [0, 33, 66, 99, 132]
     for row, c in zip(record.results, (2, 4), strict=True):
@@ -162,7 +163,7 @@ def test_a_run_that_does_not_repeat_is_refused(small: Path, what: str, tmp_path:
         message = "episodes: got others, expected those of small-s2"
     (tmp_path / small.name).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
-        Replay.take(tmp_path / small.name, steps=(0, 2))
+        film.take(tmp_path / small.name, steps=(0, 2))
 
 
 # -- the class ---------------------------------------------------------------------------------

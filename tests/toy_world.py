@@ -6,6 +6,7 @@ import numpy as np
 
 from kpbook._checks import check_choice
 from kpbook.cameras import Camera
+from kpbook.episodes import Episodes, record
 
 
 class ToyWorld:
@@ -17,6 +18,7 @@ class ToyWorld:
 
     def __init__(self, views: int = 1, nan: bool = False) -> None:
         self.cameras = {f"v{i}": Camera.orbit((0, 0, 0), 1, 10 * i, 0) for i in range(views)}
+        self.views = tuple(self.cameras)
         self.nan = nan
         self.resets = 0
 
@@ -64,3 +66,53 @@ def walk(world, rng):
 
 def drift(world, rng):
     return lambda observation: np.ones(2)
+
+
+class ToyGame:
+    """Pictures alone, no camera, no objects, and a game that is over after some frames.
+
+    A picture holds (seed, step, step): a test can read from which game it came. One buffer serves
+    all pictures, as an emulator's does.
+    """
+
+    look = "toy game"
+    objects = ()
+    views = ("screen",)
+    ends_early = True
+
+    def __init__(self, shortest: int = 1, longest: int = 4) -> None:
+        self.lengths = shortest, longest
+        self.buffer = np.zeros((3, 5, 3), np.uint8)
+
+    def reset(self, *, seed):
+        low, high = self.lengths
+        self.seed, self.t = seed, 0
+        self.length = int(np.random.default_rng(seed).integers(low, high + 1))
+        return {}, {}
+
+    def step(self, action):
+        if self.t >= self.length:
+            raise RuntimeError("the game is over")
+        self.t += 1
+        over = self.t == self.length
+        return {}, 1.0, over and self.seed % 2 == 0, over and self.seed % 2 == 1, {}
+
+    def frame(self, view):
+        self.buffer[0, 0] = [self.seed % 251, self.t, self.t]
+        return self.buffer
+
+    def extras(self):
+        return {"ram": np.array([self.seed % 251, self.t], np.uint8)}
+
+    def policy(self, name, rng):
+        check_choice(name, ["press"], name="policy")
+        return lambda observation: int(rng.integers(18))
+
+    def description(self):
+        return {"world": "toy game", "lengths": list(self.lengths)}
+
+
+def games(episodes=6, steps=9, **options) -> Episodes:
+    """A recording of :class:`ToyGame`: windows in which several games follow one another."""
+    options = {"policy": "press", "progress": False, **options}
+    return record(ToyGame(), episodes=episodes, steps=steps, **options)

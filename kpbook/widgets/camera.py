@@ -10,11 +10,11 @@ import traitlets
 
 from kpbook.cameras import Camera
 from kpbook.grid import to_pixels
+from kpbook.recordings import push_views as views
 from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._traits import Choice, Flag, Number, Numbers
-from kpbook.world import views
-from kpbook.world.orbits import ORBITS, Orbit
+from kpbook.world.push.orbits import ORBITS, Orbit
 
 IMAGE_SIZE = 128  # pixels that M and (u, v) are counted in: the scene of chapter 2
 #: Range of each number; the sliders end there. A target's three numbers share one.
@@ -30,7 +30,7 @@ TOLERANCE = {"distance": 0.005, "yaw": 0.5, "pitch": 0.5, "fov": 0.5}
 _GRID_M, _AXIS_M = 0.1, 0.1  # between the table's lines; length of a drawn axis
 #: The cameras with a recorded picture.
 PRESETS = {name: ORBITS[name] for name in views.VIEWS}
-_LABELS = {"paper": "the paper's camera"}  # the others by their names
+_LABELS = {"cramer2024": "the paper's camera"}  # the others by their names
 _PROMPT = (
     "Try: narrow the field of view, then raise the distance until the cube has its old size. "
     "Notice: the lens changes M alone, the distance one number of X_CW; from far away, parallel "
@@ -78,7 +78,7 @@ class CameraFigure(LiveFigure):
     def __init__(self, **traits: Any) -> None:
         self._views = recorded = views.sample()
         self._points = _points(recorded.objects, recorded.positions)
-        first = PRESETS["paper"]._asdict() | {"target": list(PRESETS["paper"].target)}
+        first = PRESETS["cramer2024"]._asdict() | {"target": list(PRESETS["cramer2024"].target)}
         super().__init__(
             scene=_scene(self._points, recorded.objects, recorded.frames.shape[1:3]),
             frames=zlib.compress(recorded.frames.tobytes(), 9),

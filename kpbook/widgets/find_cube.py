@@ -17,11 +17,11 @@ from kpbook.grid import to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
+from kpbook.recordings.push_poses import Poses
 from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._networks import extractors_for
 from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
-from kpbook.world.poses import Poses
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
 _PROMPT = (

@@ -1,7 +1,7 @@
 // Training, replayed: one recorded run, checkpoint by checkpoint.
 //
 // Nothing is computed here but where marks and curves go: keypoints, heat maps, drawings, errors
-// and the metric's maps of each checkpoint were recorded (kpbook/sweep/replay.py).
+// and the metric's maps of each checkpoint were recorded (kpbook/sweep/film.py).
 
 import { clamp, fitCanvas, formatNumber, make } from "./core.mjs";
 import { LiveFigure, captioned, mount, moveHandle, selectControl, setText } from "./figure.mjs";

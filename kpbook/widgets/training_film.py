@@ -10,7 +10,7 @@ import traitlets
 
 from kpbook.grid import to_pixels
 from kpbook.metric import THRESHOLD_OF
-from kpbook.sweep.replay import Replay
+from kpbook.recordings.training_film import TrainingFilm as Replay
 from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._traits import Choice, Whole
@@ -27,7 +27,7 @@ _FROM_0 = "There are {count}, from 0 on."
 class TrainingFilm(LiveFigure):
     """The recipe's median run, from the untrained network to the shipped one.
 
-    All that it shows was recorded by :mod:`kpbook.sweep.replay`; nothing is computed anew.
+    All that it shows was recorded by :mod:`kpbook.sweep.film`; nothing is computed anew.
 
     Attributes:
         checkpoint: Which of the recorded checkpoints; 0 is the untrained network.

@@ -1,7 +1,7 @@
 """Where frames come from: simulated worlds with known truth, and policies that act in them.
 
 The simulator's packages load with the first name that needs them: ``available``, ``SCENES`` and
-the recorded scene work without.
+what can be chosen work without.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from kpbook.world.objects import SCENES
+from kpbook.world.push.objects import SCENES
+from kpbook.world.push.orbits import CAMERAS
 
 if TYPE_CHECKING:
-    from kpbook.world.push import CAMERAS, LOOKS, MASK_NAMES, OBJECTS, RENDERERS, PushWorld
+    from kpbook.world.push.world import LOOKS, MASK_NAMES, OBJECTS, RENDERERS, PushWorld
 
 __all__ = [
     "CAMERAS",
@@ -35,6 +36,6 @@ def available() -> bool:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kpbook.world import push
+    from kpbook.world.push import world
 
-    return getattr(push, name)
+    return getattr(world, name)

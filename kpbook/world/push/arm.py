@@ -1,9 +1,9 @@
 """Where parts of the arm lie in the images of a recording, by acting it out again.
 
-``python -m kpbook.world.arm book/results/arm.csv`` plays the first episodes of the shipped sample
-once more, from their seeds and actions, and writes one row per frame: ``episode,frame`` and the
-image coordinates ``<link>_x,<link>_y`` of each link's origin. Positions of links are no objects to
-be tracked: chapter 4 asks whether a keypoint on one of them passes for the hand.
+``python -m kpbook.world.push.arm book/results/arm.csv`` plays the first episodes of the shipped
+sample once more, from their seeds and actions, and writes one row per frame: ``episode,frame``
+and the image coordinates ``<link>_x,<link>_y`` of each link's origin. Positions of links are no
+objects to be tracked: chapter 4 asks whether a keypoint on one of them passes for the hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from kpbook._checks import complain
 from kpbook._files import write_atomically
 from kpbook.episodes import Episodes
-from kpbook.world.push import PushWorld
+from kpbook.world.push.world import PushWorld
 
 #: Elbow; wrist, where the forearm ends; the last joint before the hand.
 LINKS = ("panda_link4", "panda_link5", "panda_link7")

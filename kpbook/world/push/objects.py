@@ -1,7 +1,7 @@
-"""What lies on PandaPush's table and in which colours: the paper's scene, and others to try.
+"""What lies on PandaPush's table and in which colours: a scene.
 
 A scene is a name of :data:`SCENES`, or a dictionary of colours by object; what it does not name
-is the paper's. Needs no simulator.
+is that of Cramer et al. (2024). Needs no simulator.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import numpy as np
 
 from kpbook._arrays import as_float64
 from kpbook._checks import check_choice, check_finite, check_range, complain
+from kpbook.recordings.push_moment import CUBE_M
+from kpbook.world.push.names import CRAMER, OldNames, canonical
 
 Colours = dict[str, tuple[float, float, float]]  # red, green, blue in [0, 1], by object
 COLOURED = ("cube", "target", "second_cube")
-PAPER: Mapping[str, Any] = MappingProxyType({"cube": (0.1, 0.9, 0.1), "target": (0.1, 0.1, 0.9)})
+_CRAMER: Mapping[str, Any] = MappingProxyType({"cube": (0.1, 0.9, 0.1), "target": (0.1, 0.1, 0.9)})
 # Before light falls on it, the grey that more of the arm's pixels have than any other: links 1 and
-# 3 in the fast look (SHADES in kpbook.world._panda), the white links in the full one.
+# 3 in the fast look (SHADES in kpbook.world.push.simulation), the white links in the full one.
 ARM_GREY: Mapping[str, float] = MappingProxyType({"fast": 0.97, "full": 1.0})
 _ARM_GREY = "arm-grey"  # as a colour: the grey of the look that is drawn
-SCENES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+SCENES: Mapping[str, Mapping[str, Any]] = OldNames(
     {
-        "paper": PAPER,
+        CRAMER: _CRAMER,
         "other-colours": {"cube": (0.9, 0.1, 0.1), "target": (0.9, 0.8, 0.1)},  # red, yellow
-        "two-cubes": {**PAPER, "second_cube": (0.9, 0.1, 0.1)},
-        "grey-cube": {**PAPER, "cube": _ARM_GREY},
+        "two-cubes": {**_CRAMER, "second_cube": (0.9, 0.1, 0.1)},
+        "grey-cube": {**_CRAMER, "cube": _ARM_GREY},
     }
 )
-CUBE_M = 0.04  # edge of a cube
 _APART_M = 0.06  # between the middles of drawn cubes along x or y: 2 cm of table show
 _REACH_M = 0.15  # panda-gym draws cubes and goals in [-0.15, 0.15] along x and y
 
@@ -42,6 +43,7 @@ def choose(scene: Any, look: str) -> Colours:
         TypeError: If ``scene`` is neither a name nor a dictionary, or a colour no numbers.
         ValueError: If a name is unknown or a colour is not three numbers in [0, 1].
     """
+    scene = canonical(scene)
     if isinstance(scene, str):
         scene = SCENES[check_choice(scene, SCENES, name="scene", hint="Or pass colours by object.")]
     if not isinstance(scene, Mapping):
@@ -50,7 +52,7 @@ def choose(scene: Any, look: str) -> Colours:
         raise TypeError(complain("scene", repr(scene), expected, hint))
     for name in scene:
         check_choice(name, COLOURED, name="scene", hint="The arm keeps its colours.")
-    return {name: _colour(value, name, look) for name, value in {**PAPER, **scene}.items()}
+    return {name: _colour(value, name, look) for name, value in {**_CRAMER, **scene}.items()}
 
 
 def _colour(value: Any, owner: str, look: str) -> tuple[float, float, float]:

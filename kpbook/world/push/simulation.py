@@ -1,8 +1,9 @@
 """The push task's scene: panda-gym's robot and task, rebuilt at will, in two looks.
 
-The only file that imports pybullet and panda-gym; :mod:`kpbook.world.push` loads it when a world
-is made. Physics is panda-gym's own. What is drawn differs: the target is the paper's opaque blue
-square, and the robot's arm may be drawn with its collision meshes, which costs a tenth.
+The only file that imports pybullet and panda-gym; :mod:`kpbook.world.push.world` loads it when a
+world is made. Physics is panda-gym's own. What is drawn differs: the target is the opaque blue
+square of Cramer et al., and the robot's arm may be drawn with its collision meshes, which costs a
+tenth.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from panda_gym.pybullet import PyBullet
 from pybullet_utils.bullet_client import BulletClient
 
 from kpbook._checks import check_choice
-from kpbook.world.objects import Colours
+from kpbook.world.push.objects import Colours
 
 # Grey of each link in the fast look. Collision meshes carry no colour, and one flat grey hides
 # the hand. White arm and dark joints, as the original; the hand darker than it, to be told apart.
@@ -80,6 +81,10 @@ class Simulation(PyBullet):  # type: ignore[misc]  # panda-gym ships no types
     def loadURDF(self, body_name: str, **kwargs: Any) -> None:
         """Load the robot from our file; the name is the base class's."""
         super().loadURDF(body_name, **{**kwargs, "fileName": self.robot_file})
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a body of that name."""
+        return name in self._bodies_idx
 
     def body(self, name: str) -> int:
         """Return pybullet's index of a body."""

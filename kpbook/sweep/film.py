@@ -1,6 +1,6 @@
 """One recorded run trained again, and kept at checkpoints: keypoints, heat maps, drawings, errors.
 
-``python -m kpbook.sweep.replay book/results/recipe/rarity-s3.json`` takes the settings of a run
+``python -m kpbook.sweep.film book/results/recipe/rarity-s3.json`` takes the settings of a run
 record, repeats that run, looks at it more often than the record did, and writes
 ``kpbook/data/training_replay.kpe``. Looking draws no random number, so the run is the same: its
 errors at the steps of the record must be those of the record, or nothing is written.
@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from kpbook import _store, runs
+from kpbook import runs
 from kpbook._checks import complain
 from kpbook.episodes import Episodes, Flat
 from kpbook.extractors import registry
 from kpbook.images import resize, to_float, to_uint8
 from kpbook.judge import by_halves, keypoints, second_half
+from kpbook.recordings.training_film import DRAWN, LEVEL, TrainingFilm
 from kpbook.sweep import plan
 from kpbook.training.guards import own_randomness
 from kpbook.training.run import Run
@@ -33,112 +33,47 @@ STEPS = (
     0, 5, 10, 15, 20, 30, 40, 50, 65, 80, 105, 135, 150, 165, 180, 225, 270, 300, 345, 405, 540,
     675, 810, 945, 1080, 1215, 1350,
 )  # fmt: skip
-#: A drawing is stored at this size, and in steps of this many of 255 levels: a fifth of the bytes.
-DRAWN, LEVEL = 32, 4
 #: Relative difference of an error from the record's. The same machine repeats a run bit for bit;
 #: one that rounds otherwise soon trains another network.
 TOLERANCE = 1e-6
-_SAMPLE = Path(__file__).parents[1] / "data" / "training_replay.kpe"
 _FRAMES = 4
 _INSIDE, _APART = 0.85, 0.2  # image coordinates: so that marks lie in the picture, side by side
 
 
-@dataclass(frozen=True, eq=False)
-class Replay(_store.Stored):
-    """A training run at C checkpoints, looked at on F frames with K objects.
+def take(record: str | Path, steps: Sequence[int] = STEPS) -> TrainingFilm:
+    """Repeat a recorded run up to the last of ``steps``, and keep it at each of them.
 
-    The affine maps are fitted on the first half of the validation episodes and scored on the
-    second, as validation does; the frames are of the second half.
+    Its episodes are read from the sweep's cache beside the record, or recorded there.
 
-    Attributes:
-        run: Name of the run record.
-        objects: Names of the objects.
-        steps: Steps taken, int64 ``(C,)``; 0 is the untrained network.
-        seen: Images seen, int64 ``(C,)``.
-        error: Tracking error, float64 ``(C, K)``.
-        r2: The same as R², float64 ``(C, K)``.
-        keypoint: The metric's choice, int64 ``(C, K)``.
-        linear: Linear part of its map, float64 ``(C, K, 2, 2)``.
-        offset: Shift of its map, float64 ``(C, K, 2)``.
-        frames: uint8 ``(F, H, W, 3)``.
-        truth: Image coordinates, float64 ``(F, K, 2)``.
-        points: All keypoints, image coordinates, float32 ``(C, F, N, 2)``.
-        heat: Square root of each object's keypoint's heat map, its peak at 255, uint8
-            ``(C, F, K, h, w)``.
-        drawn: The reconstruction, resized and rounded, uint8 ``(C, F, 32, 32, 3)``.
+    Raises:
+        FileNotFoundError: If there is no such record.
+        ImportError: If the episodes must be recorded and the simulator is missing.
+        ValueError: If the episodes, or the errors of the run, are not those of the record.
     """
-
-    _kind = "replay"
-    _arrays = (
-        "steps", "seen", "error", "r2", "keypoint", "linear", "offset", "frames", "truth", "points",
-        "heat", "drawn",
-    )  # fmt: skip
-
-    run: str
-    objects: tuple[str, ...]
-    steps: np.ndarray
-    seen: np.ndarray
-    error: np.ndarray
-    r2: np.ndarray
-    keypoint: np.ndarray
-    linear: np.ndarray
-    offset: np.ndarray
-    frames: np.ndarray
-    truth: np.ndarray
-    points: np.ndarray
-    heat: np.ndarray
-    drawn: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    @classmethod
-    def take(cls, record: str | Path, steps: Sequence[int] = STEPS) -> Replay:
-        """Repeat a recorded run up to the last of ``steps``, and keep it at each of them.
-
-        Its episodes are read from the sweep's cache beside the record, or recorded there.
-
-        Raises:
-            FileNotFoundError: If there is no such record.
-            ImportError: If the episodes must be recorded and the simulator is missing.
-            ValueError: If the episodes, or the errors of the run, are not those of the record.
-        """
-        path = Path(record)
-        recorded = runs.load(path)
-        train, validation = _episodes(recorded, path.parent / ".work")
-        flat, objects = validation.flat(), validation.objects
-        chosen = _frames(flat, objects)
-        frames = flat.images[chosen]
-        rows = []
-        for step, extractor in _again(recorded, train, steps):
-            result = by_halves(keypoints(extractor, validation), flat)
-            row = {name: getattr(result, name) for name in ("error", "r2", "keypoint")}
-            row |= {"linear": result.linear, "offset": result.offset}
-            _check_same(recorded, step, dict(zip(objects, result.error, strict=True)))
-            rows.append(row | _look(extractor, frames, result.keypoint))
-        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        per_batch = recorded.config["extractor"]["images_per_batch"]
-        return cls(
-            run=recorded.name,
-            objects=tuple(objects),
-            steps=np.array(steps),
-            seen=per_batch * np.array(steps),
-            frames=frames,
-            truth=flat.truth[chosen].astype(np.float64),
-            **stacked,
-        )
-
-    def _description(self) -> dict[str, Any]:
-        return {"run": self.run, "objects": list(self.objects)}
-
-    @classmethod
-    def _from_parts(cls, description: dict[str, Any], arrays: dict[str, Any]) -> Replay:
-        return cls(description["run"], tuple(description["objects"]), **arrays)
-
-    @classmethod
-    def sample(cls) -> Replay:
-        """Return the replay that ships with the package."""
-        return cls.load(_SAMPLE)
+    path = Path(record)
+    recorded = runs.load(path)
+    train, validation = _episodes(recorded, path.parent / ".work")
+    flat, objects = validation.flat(), validation.objects
+    chosen = _frames(flat, objects)
+    frames = flat.images[chosen]
+    rows = []
+    for step, extractor in _again(recorded, train, steps):
+        result = by_halves(keypoints(extractor, validation), flat)
+        row = {name: getattr(result, name) for name in ("error", "r2", "keypoint")}
+        row |= {"linear": result.linear, "offset": result.offset}
+        _check_same(recorded, step, dict(zip(objects, result.error, strict=True)))
+        rows.append(row | _look(extractor, frames, result.keypoint))
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    per_batch = recorded.config["extractor"]["images_per_batch"]
+    return TrainingFilm(
+        run=recorded.name,
+        objects=tuple(objects),
+        steps=np.array(steps),
+        seen=per_batch * np.array(steps),
+        frames=frames,
+        truth=flat.truth[chosen].astype(np.float64),
+        **stacked,
+    )
 
 
 def _episodes(recorded: runs.RunRecord, cache: Path) -> tuple[Episodes, Episodes]:
@@ -217,5 +152,5 @@ def _look(extractor: Any, frames: np.ndarray, keypoint: np.ndarray) -> dict[str,
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    path = sys.argv[2] if len(sys.argv) > 2 else _SAMPLE
-    Replay.take(sys.argv[1]).save(path)
+    home = Path(__file__).parents[1] / "data" / "training_replay.kpe"
+    take(sys.argv[1]).save(sys.argv[2] if len(sys.argv) > 2 else home)

@@ -15,7 +15,7 @@ _BRAKE = 0.004  # metres per step squared / metre: how fast a cube may go to sli
 
 
 def random_walk(world: Any, rng: np.random.Generator) -> Policy:
-    """The paper's policy: the action itself walks. Moves the hand much, the cube rarely.
+    """The policy of Cramer et al.: the action itself walks. Moves the hand much, the cube rarely.
 
     The first action is uniform in [-1, 1]; each later one adds N(0, 1) per axis and is clipped.
     Source: recording script of Cramer et al. (2024).

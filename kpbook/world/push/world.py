@@ -4,33 +4,34 @@ Task and physics are panda-gym's; four things differ from its ``PandaPush-v3``:
 
 * ``reset`` rebuilds the scene, so that an episode is the same first, after another one and in
   another process. panda-gym's keeps the solver's contact caches and drifts by centimetres.
-* The target is drawn as the paper's opaque blue square on the table; the goal is unchanged.
+* The target is drawn as Cramer et al.'s opaque blue square on the table; the goal is unchanged.
 * Pictures come from named cameras and, by default, a robot that is cheap to draw.
 * The observation space has bounds that a real episode does not leave.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.metadata
-import importlib.util
-import subprocess
-import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kpbook._arrays import as_float64
 from kpbook._checks import check_choice, check_finite, check_integer, complain, require
-from kpbook.cameras import Camera, intrinsics_from_fov
+from kpbook.cameras import Camera
 from kpbook.grid import Size, as_size, to_pixels
-from kpbook.world import objects
-from kpbook.world.orbits import ORBITS
-from kpbook.world.policies import POLICIES, Policy
+from kpbook.world.push import egl, objects
+from kpbook.world.push.names import CRAMER, OLD, canonical
+from kpbook.world.push.orbits import CAMERAS, View, choose_cameras, with_our_lens
+from kpbook.world.push.policies import POLICIES, Policy
 from kpbook.world.quiet import quiet
+
+if TYPE_CHECKING:
+    from kpbook.world.push.drawing import Image
 
 _WHEELS = (
     "pybullet has wheels for Python 3.10 and 3.11 only; elsewhere: conda install -c conda-forge "
@@ -49,26 +50,12 @@ MASK_NAMES = ("background", "cube", "target", "arm", "hand", "second_cube")
 LOOKS = ("fast", "full")
 RENDERERS = ("tiny", "egl")
 REWARDS = ("sparse", "dense")
-View = str | Camera | np.ndarray  # a name, a camera, or a pose X_WC
-FOV_Y_DEG = 60.0  # every named camera and every pose: the default of Camera.orbit
-CAMERAS: Mapping[str, Camera] = MappingProxyType(
-    {name: Camera.orbit(*orbit) for name, orbit in ORBITS.items()}
-)
-NEAR_M, FAR_M = 0.1, 100.0  # nothing nearer or farther is drawn
 TOUCHING_M = 0.002  # a surface this little in front of a point does not hide it
 _FPS = 25  # 20 physics steps of 1/500 s per action
 _OWN_MASK = np.array([1, 2, 4, 5])  # mask id of the body that each object belongs to
 # Bounds of the observation: hand position and velocity, then the cube's position, angles,
 # velocity and angular velocity. Positions in metres, angles in radians, speeds per second.
 _BOUNDS = np.repeat([10.0, 100.0, 10.0, 3.1416, 100.0, 1000.0], 3).astype(np.float32)
-
-
-class _Image(NamedTuple):
-    """What one drawing of a view gives."""
-
-    frame: np.ndarray  # uint8 (H, W, 3)
-    depth_m: np.ndarray  # float64 (H, W), inf where nothing is drawn
-    mask: np.ndarray  # int64 (H, W)
 
 
 class PushWorld(gymnasium.Env[Any, np.ndarray]):
@@ -80,10 +67,10 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
 
     Args:
         image_size: Pixels of every frame, ``(H, W)`` or one integer.
-        camera: A name (:data:`CAMERAS`), a pose ``X_WC`` ``(4, 4)`` with OpenCV's axes, a
-            :class:`~kpbook.cameras.Camera`, or a list of them for several views. Names and poses
-            have a lens of 60 degrees between the upper and the lower edge and square pixels at
-            any ``image_size``; a Camera of your own is resized to it, its edges stay.
+        camera: A name (:data:`kpbook.world.CAMERAS`), a pose ``X_WC`` ``(4, 4)`` with OpenCV's
+            axes, a :class:`~kpbook.cameras.Camera`, or a list of them for several views. Names
+            and poses have a lens of 60 degrees between the upper and the lower edge and square
+            pixels at any ``image_size``; a Camera of your own is resized to it, its edges stay.
         look: ``"fast"`` draws the robot's collision meshes, a grey per link, no shadows;
             ``"full"`` its visual meshes with shadows, as panda-gym. Physics is the same.
         renderer: ``"tiny"``, pybullet's on the CPU, or ``"egl"``, which needs OpenGL through EGL
@@ -118,33 +105,34 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
     def __init__(
         self,
         image_size: Size = 64,
-        camera: View | Sequence[View] = "paper",
+        camera: View | Sequence[View] = CRAMER,
         look: str = "fast",
         renderer: str = "tiny",
         reward: str = "sparse",
         max_steps: int | None = None,
         render_mode: str = "rgb_array",
-        scene: str | Mapping[str, Any] = "paper",
+        scene: str | Mapping[str, Any] = CRAMER,
     ) -> None:
         self.image_size = as_size(image_size, name="image_size")
         self.look = check_choice(look, LOOKS, name="look")
         self.renderer = check_choice(renderer, RENDERERS, name="renderer")
         self.reward = check_choice(reward, REWARDS, name="reward")
         self.render_mode = check_choice(render_mode, ["rgb_array"], name="render_mode")
-        self.max_steps = max_steps
+        self.max_steps = None
         if max_steps is not None:
-            check_integer(max_steps, name="max_steps", minimum=1, hint="None: never truncate.")
-        self.cameras = self._choose_cameras(camera)
+            hint = "None: never truncate."
+            self.max_steps = check_integer(max_steps, name="max_steps", minimum=1, hint=hint)
+        self.cameras = choose_cameras(camera, self.image_size)
         self.scene = objects.choose(scene, self.look)
         if "second_cube" in self.scene:
             self.objects = (*OBJECTS, "second_cube")
         self._settings: dict[str, Any] = {
             "image_size": self.image_size,
-            "camera": camera,
+            "camera": copy.deepcopy(camera),  # the caller may go on with it
             "look": look,
             "renderer": renderer,
             "reward": reward,
-            "max_steps": max_steps,
+            "max_steps": self.max_steps,
             "scene": dict(self.scene),
         }
 
@@ -160,22 +148,21 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         with quiet():  # pybullet announces its build time on import
             for package in ("pybullet", "panda_gym"):
                 require(package, extra="world", purpose="PushWorld", hint=_WHEELS)
-            from kpbook.world import _panda
+            from kpbook.world.push import simulation
+            from kpbook.world.push.drawing import Drawer
 
-        self._panda = _panda
-        self._open_sim: Any = _panda.Simulation(_panda.robot_file(look))
+        self._panda = simulation
+        self._open_sim: Any = simulation.Simulation(simulation.robot_file(look))
         if renderer == "egl":
-            self._free = _load_egl(self, self._sim)
-        # Without shadows the room looks the same in every frame: drawn once, then laid behind.
-        self._room_apart = look == "fast" and renderer == "tiny"
-        self._rooms: dict[Camera, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._images: dict[Camera, _Image] = {}
+            self._free = egl.load(self, self._sim)
+        self._drawer = Drawer(self._sim, look, renderer)
+        self._images: dict[Camera, Image] = {}
         self._positions: np.ndarray | None = None
         self._rebuild()
         if renderer == "egl":
             with quiet():
                 for _ in range(2):  # the first two drawings of a context lack shading in places
-                    self._shoot(self._client, self.camera())
+                    self._drawer.draw(self.camera())
 
     # -- gymnasium ---------------------------------------------------------------------------
 
@@ -192,6 +179,8 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
                 for it needs one for the first.
         """
         places = objects.check_places(options, self.scene)
+        if seed is not None:
+            seed = check_integer(seed, name="seed", minimum=0)
         super().reset(seed=seed)
         self._rebuild(places)
         observation = self._observation()
@@ -240,6 +229,11 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         # A worker process gets a fresh world with the same settings.
         return functools.partial(type(self), **self._settings), ()
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the cameras."""
+        return tuple(self.cameras)
+
     # -- what a camera sees ------------------------------------------------------------------
 
     def camera(self, camera: View | None = None) -> Camera:
@@ -248,11 +242,12 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
             return next(iter(self.cameras.values()))
         if isinstance(camera, Camera):
             return camera
+        camera = canonical(camera)
         if isinstance(camera, str):
             if camera in self.cameras:
                 return self.cameras[camera]
             check_choice(camera, dict.fromkeys([*self.cameras, *CAMERAS]), name="camera")
-        return _with_our_lens(camera, self.image_size)
+        return with_our_lens(camera, self.image_size)
 
     def frame(self, camera: View | None = None) -> np.ndarray:
         """Return the picture, uint8 ``(H, W, 3)``."""
@@ -334,12 +329,13 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         """Return everything that shapes this world's bytes, in plain types: a cache key."""
         import kpbook
 
-        other = self.scene != objects.PAPER  # named only then: the key of old recordings stays
+        # The key of old recordings stays: the old name, and no scene but another than theirs.
+        other = self.scene != objects.SCENES[CRAMER]
         return {
             "world": type(self).__name__,
             "image_size": list(self.image_size),
             "cameras": {
-                name: [camera.intrinsics.tolist(), camera.X_WC.tolist()]
+                OLD if name == CRAMER else name: [camera.intrinsics.tolist(), camera.X_WC.tolist()]
                 for name, camera in self.cameras.items()
             },
             "look": self.look,
@@ -354,24 +350,6 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         }
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _choose_cameras(self, camera: Any) -> dict[str, Camera]:
-        several = isinstance(camera, list | tuple)
-        chosen = list(camera) if several else [camera]
-        if not chosen:
-            raise ValueError(complain("camera", "an empty list", "at least one camera"))
-        cameras: dict[str, Camera] = {}
-        for i, one in enumerate(chosen):
-            name = one if isinstance(one, str) else f"view{i}"
-            if name in cameras:
-                raise ValueError(complain("camera", f"{name!r} twice", "different views"))
-            if isinstance(one, Camera):
-                cameras[name] = one.resized(self.image_size)
-            else:
-                if isinstance(one, str):
-                    check_choice(one, CAMERAS, name="camera", hint="Or pass a Camera or a pose.")
-                cameras[name] = _with_our_lens(one, self.image_size)
-        return cameras
 
     @property
     def _sim(self) -> Any:
@@ -390,7 +368,7 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         self._forget()
         self._steps = 0
         self._robot, self._task = self._panda.build(
-            self._sim, self.reward, draw_room=not self._room_apart, colours=self.scene
+            self._sim, self.reward, draw_room=not self._drawer.room_apart, colours=self.scene
         )
         self._task.np_random = self.np_random
         self._robot.reset()
@@ -420,118 +398,12 @@ class PushWorld(gymnasium.Env[Any, np.ndarray]):
         # against the unrounded goal, as panda-gym
         return bool(self._task.is_success(observation["achieved_goal"], self._task.get_goal()))
 
-    def _image(self, camera: View | None) -> _Image:
+    def _image(self, camera: View | None) -> Image:
         """Draw a view, or return it if nothing has changed since it was last drawn."""
         view, _ = self.camera(camera), self._sim  # closed is closed, drawn or not
         if view not in self._images:
-            self._images[view] = self._draw(view)
+            self._images[view] = self._drawer.draw(view)
         return self._images[view]
-
-    def _draw(self, camera: Camera) -> _Image:
-        rgb, device_depth, bodies = self._shoot(self._client, camera)
-        mask = self._mask(bodies)
-        if self._room_apart:
-            room_rgb, room_depth, room_bodies = self._room(camera)
-            behind = room_depth < device_depth
-            rgb = np.where(behind[..., None], room_rgb, rgb)
-            device_depth = np.where(behind, room_depth, device_depth)
-            bodies = np.where(behind, room_bodies, bodies)
-            mask[behind] = 0
-        depth_m = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * device_depth.astype(np.float64))
-        depth_m[bodies < 0] = np.inf
-        return _Image(np.ascontiguousarray(rgb), depth_m, mask)
-
-    def _room(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw floor and table alone, once per camera, in a simulation of their own."""
-        if camera not in self._rooms:
-            empty = self._panda.Simulation("")
-            empty.clear()
-            self._panda.create_room(empty)
-            self._rooms[camera] = self._shoot(empty.physics_client, camera)
-            empty.close()
-        return self._rooms[camera]
-
-    def _shoot(self, gl: Any, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Let pybullet draw: colours ``(H, W, 3)``, device depth and body of each pixel."""
-        H, W = camera.image_size
-        tiny = self.renderer == "tiny"
-        _, _, rgba, depth, bodies = gl.getCameraImage(
-            W,
-            H,
-            _view_matrix(camera),
-            _projection_matrix(camera, corner_samples=tiny),
-            shadow=int(self.look == "full"),
-            renderer=gl.ER_TINY_RENDERER if tiny else gl.ER_BULLET_HARDWARE_OPENGL,
-            flags=gl.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
-        )
-        return (
-            _as_array(rgba, np.uint8).reshape(H, W, 4)[..., :3],
-            _as_array(depth, np.float32).reshape(H, W),
-            _as_array(bodies, np.int32).reshape(H, W),
-        )
-
-    def _mask(self, bodies: np.ndarray) -> np.ndarray:
-        """Turn pybullet's ``body + (link + 1) * 2**24`` into our ids."""
-        body, link = bodies & 0xFFFFFF, (bodies >> 24) - 1
-        robot = body == self._sim.body("panda")
-        hand = robot & (link >= self._panda.HAND_LINKS[0])
-        mask: np.ndarray = 3 * robot.astype(np.int64) + hand
-        mask[body == self._sim.body("object")] = 1
-        mask[body == self._sim.body("target")] = 2
-        if "second_cube" in self.scene:
-            mask[body == self._sim.body("second_cube")] = 5
-        mask[bodies < 0] = 0
-        return mask
-
-
-def _with_our_lens(view: Any, image_size: tuple[int, int]) -> Camera:
-    """The camera of a known name or of a pose."""
-    if isinstance(view, str):
-        X_WC = CAMERAS[view].X_WC
-    elif hasattr(view, "shape"):
-        X_WC = view
-    else:
-        expected = "a name, a Camera or a pose X_WC, an array (4, 4)"
-        hint = f"Names are {', '.join(CAMERAS)}."
-        raise TypeError(complain("camera", repr(view), expected, hint))
-    return Camera(intrinsics_from_fov(FOV_Y_DEG, image_size), X_WC, image_size)
-
-
-@functools.lru_cache(maxsize=64)
-def _view_matrix(camera: Camera) -> tuple[float, ...]:
-    """OpenGL's world-to-camera matrix, column by column: y up, z backward."""
-    flip = np.diag([1.0, -1.0, -1.0, 1.0])
-    return tuple((flip @ camera.X_CW).T.ravel().tolist())
-
-
-@functools.lru_cache(maxsize=64)
-def _projection_matrix(camera: Camera, corner_samples: bool) -> tuple[float, ...]:
-    """OpenGL's projection of a camera, column by column.
-
-    pybullet's CPU renderer takes the colour of a pixel at its lower left corner instead of its
-    centre: everything appears half a pixel to the right and half a pixel higher. With
-    ``corner_samples`` the principal point is moved so that the picture lies where
-    :mod:`kpbook.grid` says.
-    """
-    H, W = camera.image_size
-    K = camera.intrinsics
-    cx, cy = K[0, 2], K[1, 2]
-    if corner_samples:
-        cx, cy = cx - 0.5, cy + 0.5
-    P = np.zeros((4, 4))
-    P[0, 0], P[1, 1] = 2 * K[0, 0] / W, 2 * K[1, 1] / H
-    P[0, 2], P[1, 2] = 1 - 2 * (cx + 0.5) / W, 2 * (cy + 0.5) / H - 1
-    P[2, 2] = -(FAR_M + NEAR_M) / (FAR_M - NEAR_M)
-    P[2, 3] = -2 * FAR_M * NEAR_M / (FAR_M - NEAR_M)
-    P[3, 2] = -1
-    return tuple(P.T.ravel().tolist())
-
-
-def _as_array(x: Any, dtype: type[np.generic]) -> np.ndarray:
-    """A pybullet built without NumPy gives tuples; ``bytes`` is the fast way for colours."""
-    if dtype is np.uint8 and not isinstance(x, np.ndarray):
-        return np.frombuffer(bytes(x), dtype=np.uint8)
-    return np.asarray(x, dtype=dtype)
 
 
 def _check_action(action: Any) -> np.ndarray:
@@ -543,43 +415,4 @@ def _check_action(action: Any) -> np.ndarray:
     return np.array(action) if isinstance(action, np.ndarray) else numbers
 
 
-_egl: weakref.finalize[Any, Any] | None = None  # of the live EGL world, if there is one
-
-
-def _load_egl(world: PushWorld, sim: Any) -> weakref.finalize[Any, Any]:
-    """Load pybullet's EGL renderer, or say why not; what is returned ends the simulation.
-
-    The plug-in ends the whole process where there is no EGL, so a child process tries first. It
-    has one context for all simulations of a process: with two, both draw wrong pictures.
-    """
-    global _egl
-    spec = importlib.util.find_spec("eglRenderer")
-    hint = "It needs Linux, OpenGL drivers with EGL and a pybullet with eglRenderer; or use 'tiny'."
-    if spec is None or spec.origin is None:
-        raise RuntimeError(complain("renderer", "'egl' but no eglRenderer", "the plug-in", hint))
-    if _egl is not None and _egl.alive:
-        fix = "Call close() on the other one first, or use 'tiny'."
-        got = "'egl' while another world of this process draws with it"
-        raise RuntimeError(complain("renderer", got, "one such world at a time", fix))
-    probe = (
-        "import pybullet, sys; pybullet.connect(pybullet.DIRECT); "
-        "sys.exit(pybullet.loadPlugin(sys.argv[1], '_eglRendererPlugin') < 0)"
-    )
-    tried = subprocess.run(
-        [sys.executable, "-c", probe, spec.origin], capture_output=True, check=False
-    )
-    if tried.returncode != 0:
-        got = f"'egl' but the plug-in failed with exit status {tried.returncode}"
-        raise RuntimeError(complain("renderer", got, "a plug-in that loads", hint))
-    with quiet():  # it lists the driver's names
-        sim.physics_client.loadPlugin(spec.origin, "_eglRendererPlugin")
-    _egl = weakref.finalize(world, _close_quietly, sim)
-    return _egl
-
-
-def _close_quietly(sim: Any) -> None:
-    with quiet():  # the plug-in says farewell
-        sim.close()
-
-
-gymnasium.register(id="kpbook/Push-v0", entry_point="kpbook.world.push:PushWorld")
+gymnasium.register(id="kpbook/Push-v0", entry_point="kpbook.world.push.world:PushWorld")
