@@ -104,7 +104,8 @@ def test_regression_knows_what_no_single_keypoint_does():
 @given(seed=st.integers(0, 999))
 def test_regression_is_never_worse_than_the_best_keypoint_where_it_was_fitted(seed):
     rng = np.random.default_rng(seed)
-    shape = rng.integers(2, 30), rng.integers(1, 6)
+    keypoints = rng.integers(1, 6)
+    shape = rng.integers(2 * keypoints + 2, 30), keypoints
     points, truth = rng.uniform(-1, 1, (*shape, 2)), rng.uniform(-1, 1, (shape[0], K, 2))
     each = [by_lstsq(points[:, [n]], truth, points[:, [n]], truth) for n in range(shape[1])]
     assert (matching.regression_error(points, truth).error <= np.min(each, axis=0) + 1e-12).all()
@@ -120,16 +121,26 @@ def test_shift_unit_and_order_of_the_keypoints_do_not_matter(shift, e):
     np.testing.assert_allclose(result.error, expected.error, rtol=1e-8)
 
 
-@pytest.mark.parametrize("frames", [2, 7, 2 * N + 1])
-def test_as_many_frames_as_unknowns_are_fitted_exactly(frames):
-    points, truth = scene(frames, noise=1)
-    result = matching.regression_error(points, truth)
-    np.testing.assert_allclose(result.error, 0, atol=1e-18)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("where", ["frames", "visible", "fit_visible"])
+def test_as_many_frames_as_unknowns_say_nothing(where, intercept):  # catches: an exact fit
+    for frames in (2, 7, 2 * N + intercept, 2 * N + intercept + 1):
+        points, truth = scene(frames if where == "frames" else T, noise=1)
+        fit = (points, truth) if where == "fit_visible" else ()
+        mask = np.zeros(truth.shape[:2], dtype=bool)
+        mask[:frames] = True
+        masks = {} if where == "frames" else {where: mask}
+        result = matching.regression_error(points, truth, *fit, intercept=intercept, **masks)
+        few = frames <= 2 * N + intercept
+        for numbers in (result.error, result.r2, result.baseline):
+            assert np.isnan(numbers).tolist() == [few] * K
+        assert few or (result.error > 1e-9).all()
+        assert result.found.tolist() == [not few] * K
 
 
-@pytest.mark.parametrize("frames", [6, T])
+@pytest.mark.parametrize("frames", [12, T])
 def test_a_singular_fit_has_the_smallest_coefficients(frames):
-    """Dead, copied and too many keypoints: ``lstsq`` on centred columns, as others scale them."""
+    """Dead and copied keypoints: ``lstsq`` on centred columns, as others scale them."""
 
     def singular(points):
         points = points.copy()
@@ -616,7 +627,12 @@ def test_bad_input_gets_one_message(function, given_, options, message):
     ("function", "given_", "options", "message"),
     [
         (regress, (None, TRUTH), {}, r"points: got None, expected numbers of shape \(T, N, 2\)"),
-        (regress, (POINTS, TRUTH), {"visible": ALL * 1}, "visible: got dtype int64, expected bool"),
+        (
+            regress,
+            (POINTS, TRUTH),
+            {"visible": ALL * 1},
+            "visible: got dtype int64, expected True and False .dtype bool",
+        ),
         (pck, ("p.csv", TRUTH, 0.1), {}, r"predicted: got 'p.csv', expected \(60, 3, 2\) numbers"),
         (pck, (TRUTH, TRUTH, "wide"), {}, r"radius: got 'wide', expected a number or \(3,\) num"),
         (pck, (TRUTH, TRUTH, None), {}, "radius: got None"),

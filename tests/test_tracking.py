@@ -261,7 +261,7 @@ def test_the_error_grows_with_the_square_of_the_scene_and_r2_stays(size, shift):
 @given(seed=st.integers(0, 999), transform=st.sampled_from(["affine", "scale"]))
 def test_r2_lies_between_0_and_1_where_the_map_was_fitted(seed, transform):
     rng = np.random.default_rng(seed)
-    points, truth = rng.uniform(-1, 1, (2, rng.integers(2, 12), rng.integers(1, 4), 2))
+    points, truth = rng.uniform(-1, 1, (2, rng.integers(4, 12), rng.integers(1, 4), 2))
     result = tracking.tracking_error(points, truth, transform=transform)
     assert (result.r2 >= -1e-12).all()
     assert (result.r2 <= 1).all()
@@ -342,10 +342,14 @@ def test_a_line_has_the_smallest_map_in_the_given_units(slope, dtype, digits):
         assert result.within[k] == pytest.approx((gap**2).sum(axis=-1).mean(), rel=digits)
 
 
-def test_two_frames_that_a_mask_leaves_are_fitted_by_the_smallest_map():
+def test_two_places_that_a_mask_leaves_are_fitted_by_the_smallest_map():
     points, truth = scene(keypoints=1, objects=0)[0], scene()[1]
     fit_visible = np.zeros((T, K), dtype=bool)
-    fit_visible[[3, 20], 0] = fit_visible[[8, 41], 2] = fit_visible[:, 1] = True
+    fit_visible[:, 1] = True
+    for k, (a, b) in {0: (3, 20), 2: (8, 41)}.items():
+        again = a + 1, b + 1  # each place twice: two frames are too few to fit
+        points[list(again)], truth[list(again)] = points[[a, b]], truth[[a, b]]
+        fit_visible[[a, b, *again], k] = True
     result = tracking.tracking_error(points, truth, points, truth, fit_visible=fit_visible)
     for k, (a, b) in {0: (3, 20), 2: (8, 41)}.items():
         dz, dy = points[b, 0] - points[a, 0], truth[b, k] - truth[a, k]
@@ -364,11 +368,69 @@ def test_a_keypoint_that_nearly_moves_along_a_line_keeps_its_digits(width):
     np.testing.assert_allclose(tracking.tracking_error(points, truth).error, error, rtol=1e-8)
 
 
-@pytest.mark.parametrize("frames", [2, 3])
-def test_as_many_frames_as_unknowns_are_fitted_exactly(frames):
-    points, truth = scene(frames)
-    result = tracking.tracking_error(points, truth)
-    np.testing.assert_allclose(result.error, 0, atol=1e-20)
+FEWEST = {"affine": 4, "scale": 3, "identity": 2}
+
+
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+def test_as_many_frames_as_unknowns_say_nothing(transform):  # catches: an exact fit that tracks
+    for frames in range(2, FEWEST[transform]):
+        result = tracking.tracking_error(*scene(frames), transform=transform)
+        assert np.isnan(result.error).all()
+        assert result.keypoint.tolist() == [-1] * K
+    enough = tracking.tracking_error(*scene(FEWEST[transform], noise=0.5), transform=transform)
+    assert (enough.error > 1e-9).all()
+    assert (enough.keypoint >= 0).all()
+
+
+@pytest.mark.parametrize("where", ["visible", "fit_visible"])
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+def test_an_object_that_is_seen_in_too_few_frames_is_not_tracked(transform, where):
+    # The smallest case: seen in 1 of 50 frames, and fitted by that constant.
+    points, truth = scene(50)
+    fit = (points, truth) if where == "fit_visible" else ()
+    for frames in range(1, FEWEST[transform] + 1):
+        mask = np.ones((50, K), dtype=bool)
+        mask[frames:, 1] = False
+        result = tracking.tracking_error(points, truth, *fit, transform=transform, **{where: mask})
+        few = frames < FEWEST[transform]
+        assert (result.keypoint < 0).tolist() == [False, few, False]
+        for numbers in (result.error, result.r2, result.baseline, result.rms_px(64)):
+            assert np.isnan(numbers[[0, 2]]).tolist() == [False, False]
+        for numbers in (result.error, result.fit_error[0], result.baseline, result.offset[:, 0]):
+            assert np.isnan(numbers).tolist() == [False, few, False]
+        assert np.isnan(result.chosen(points)).all(axis=(0, 2)).tolist() == [False, few, False]
+        _, each = tracking.tracking_capability(result.error[None], [99.0] * K)
+        assert each.tolist() == [1, 1 - few, 1]
+
+
+def test_a_frame_is_enough_to_score_what_was_fitted_elsewhere():
+    points, truth = scene()
+    one = np.zeros((T, K), dtype=bool)
+    one[7] = True
+    result = tracking.tracking_error(points, truth, *scene(seed=1), visible=one)
+    gap = result.predict(points)[7] - truth[7]
+    np.testing.assert_allclose(result.error, (gap**2).sum(axis=-1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("transform", "motions"), [("affine", 2), ("scale", 1), ("identity", 0)])
+@pytest.mark.parametrize("fitted", ["where it is scored", "elsewhere"])
+def test_within_takes_more_motions_than_unknowns(transform, motions, fitted):
+    points, truth = scene()
+    label = np.arange(T) // 10
+    for more in (0, 1):
+        fit_visible = np.zeros((T, K), dtype=bool)
+        fit_visible[: motions + more + 1] = True  # one frame is each episode's mean
+        fit_visible[20] = fit_visible[30] = True  # episodes of one frame say nothing
+        given = {"transform": transform, "episode": label}
+        if fitted == "elsewhere":
+            given |= {"fit_visible": fit_visible, "fit_episode": label}
+            result = tracking.tracking_error(points, truth, points, truth, **given)
+        else:
+            given |= {"visible": fit_visible}
+            result = tracking.tracking_error(points, truth, *scene(seed=1), **given)
+        told = (result.keypoint >= 0).all() and not np.isnan(result.within).any()
+        few = fitted == "elsewhere" and fit_visible[:, 0].sum() < FEWEST[transform]
+        assert told == (more == 1 and not few)
 
 
 def test_an_object_that_never_moves_has_no_r2():  # catches: 0/0, and 1 - 0/rounding
@@ -437,16 +499,6 @@ def test_an_object_that_is_never_seen_is_not_tracked(where):
     assert np.isnan(result.predict(points)).all(axis=(0, 2)).tolist() == [False, True, False]
     _, each = tracking.tracking_capability(result.error[None], [9.0] * K)
     assert each.tolist() == [1, 0, 1]
-
-
-def test_an_object_that_is_seen_once_is_fitted_by_that_constant():
-    points, truth = scene()
-    visible = np.ones((T, K), dtype=bool)
-    visible[1:, 0] = False
-    result = tracking.tracking_error(points, truth, visible=visible)
-    assert result.error[0] == 0
-    assert math.isnan(result.r2[0])
-    assert result.seen[0] == pytest.approx(1 / T)
 
 
 # -- within an episode -------------------------------------------------------------------------
@@ -705,7 +757,7 @@ def test_bad_input_gets_one_message(given_, options, message):
         ((POINTS, "truth.csv"), r"truth: got 'truth.csv', expected numbers of shape \(60, K, 2\)"),
         (
             (POINTS, TRUTH, None, None, "affine", np.ones((T, K))),
-            "visible: got dtype float64, expected bool",
+            "visible: got dtype float64, expected True and False .dtype bool",
         ),
     ],
 )
