@@ -501,6 +501,127 @@ def test_an_object_that_is_never_seen_is_not_tracked(where):
     assert each.tolist() == [1, 0, 1]
 
 
+# -- points that were not found ----------------------------------------------------------------
+
+
+def lost(frames, share=0.75, seed=7):
+    """Where keypoints are found, bool (frames, N), each in a pattern of its own; two share one."""
+    found = np.random.default_rng(seed).random((frames, N)) < share
+    found[:, 3] = found[:, 2]
+    return found
+
+
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+@pytest.mark.parametrize("fitted", ["on the same frames", "on others"])
+def test_frames_without_a_point_leave_fit_and_score_of_that_keypoint(transform, fitted):
+    # Catches: a lost point that counts as (0, 0), one keypoint's frames taken for another's.
+    points, truth = scene()
+    fit = scene(frames=40, seed=1) if fitted == "on others" else (points, truth)
+    found, visible, label = lost(T), np.random.default_rng(1).random((T, K)) < 0.8, episodes()[0]
+    fit_found = lost(40, seed=8) if fitted == "on others" else found
+    given = {"transform": transform, "visible": visible, "episode": label, "found": found}
+    others = ()
+    if fitted == "on others":
+        others, given["fit_found"] = fit, fit_found
+    holes = np.where(found[..., None], points, np.nan)  # whatever stands there is ignored
+    result = tracking.tracking_error(holes, truth, *others, **given)
+    for k, n in enumerate(result.keypoint):
+        every = np.full((N, K), np.nan)
+        for m in range(N):
+            a = visible[:, k] & found[:, m]
+            b = fit_found[:, m] & (True if others else visible[:, k])
+            z, y, start = (
+                points[a][:, [m]],
+                truth[a][:, [k]],
+                (fit[0][b][:, [m]], fit[1][b][:, [k]]),
+            )
+            alone = tracking.tracking_error(z, y, *start, transform=transform, episode=label[a])
+            every[m, k] = alone.fit_error[0, 0]
+            if m == n:
+                for name in ("error", "r2", "baseline", "within", "within_baseline"):
+                    ours, theirs = getattr(result, name)[k], getattr(alone, name)[0]
+                    assert ours == pytest.approx(theirs, rel=1e-12), name
+                assert result.found[k] == pytest.approx(a.sum() / visible[:, k].sum())
+        np.testing.assert_allclose(result.fit_error[:, k], every[:, k], rtol=1e-12)
+        assert n == every[:, k].argmin()
+        assert result.seen[k] == visible[:, k].mean()
+
+
+def test_nothing_lost_is_nothing_changed():
+    points, truth = scene()
+    visible = np.random.default_rng(1).random((T, K)) < 0.8
+    given = {"visible": visible, "episode": np.arange(T) // 10}
+    plain = tracking.tracking_error(points, truth, **given)
+    full = tracking.tracking_error(points, truth, **given, found=np.ones((T, N), dtype=bool))
+    for name, numbers in vars(plain).items():
+        np.testing.assert_array_equal(getattr(full, name), numbers, err_msg=name)
+    assert plain.found.tolist() == [1] * K
+
+
+@pytest.mark.parametrize("answers", [0, 29, 30, 31])
+def test_who_answers_in_less_than_half_of_the_frames_is_no_candidate(answers):
+    points, truth = scene()
+    points[:, 4] = truth[:, 1]  # perfect, where it answers
+    found = np.ones((T, N), dtype=bool)
+    found[answers:, 4] = False
+    result = tracking.tracking_error(points, truth, found=found)
+    assert result.keypoint.tolist() == [1, 4 if answers >= 30 else 2, 3]
+    assert result.found[1] == (answers / T if answers >= 30 else 1)
+    visible = np.ones((T, K), dtype=bool)
+    visible[:20, 1] = False  # half of the frames in which the object is seen
+    result = tracking.tracking_error(
+        points, truth, visible=visible, found=~found | (visible[:, :1])
+    )
+    assert result.keypoint[1] == 4
+
+
+def test_without_a_keypoint_that_answers_nothing_is_tracked():
+    points, truth = scene()
+    found = np.zeros((T, N), dtype=bool)
+    found[:20] = True
+    result = tracking.tracking_error(points, truth, found=found, episode=np.arange(T) // 10)
+    assert result.keypoint.tolist() == [-1] * K
+    assert result.found.tolist() == [0] * K
+    for numbers in (result.error, result.r2, result.within, result.baseline):
+        assert np.isnan(numbers).all()
+    never = tracking.tracking_error(
+        points, truth, points, truth, found=np.zeros((T, N), dtype=bool)
+    )
+    assert never.keypoint.tolist() == [-1] * K  # fitted, and not to be scored
+    assert np.isnan(never.error).all()
+
+
+def test_a_detector_that_answers_in_easy_frames_only_says_so():
+    points, truth = scene(keypoints=1, objects=0)[0], scene()[1][:, :1]
+    easy = np.abs(truth[:, :, 0]) < np.median(np.abs(truth[:, :, 0]))
+    result = tracking.tracking_error(points, truth, points, truth, found=easy)
+    assert result.found[0] == 0.5
+    assert result.seen[0] == 1
+    np.testing.assert_array_equal(result.chosen_found(easy), easy)
+
+
+def test_sums_count_the_frames_of_each_pair():
+    points, truth = scene()
+    found = lost(T)
+    mean, total = (
+        tracking.tracking_error(points, truth, found=found, reduction=way)
+        for way in ("mean", "sum")
+    )
+    frames = found.sum(axis=0)
+    np.testing.assert_allclose(total.error, mean.error * frames[mean.keypoint], rtol=1e-12)
+    np.testing.assert_allclose(total.fit_error, mean.fit_error * frames[:, None], rtol=1e-12)
+
+
+def test_pixels_are_looked_for_where_points_are():
+    points, truth = scene()
+    points[:50] = 99.0  # lost there
+    found = np.ones((T, N), dtype=bool)
+    found[:50] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tracking.tracking_error(points, truth, found=found, transform="identity")
+
+
 # -- within an episode -------------------------------------------------------------------------
 
 
@@ -731,6 +852,53 @@ BAD = {
         {"episode": np.arange(T - 1)},
         r"episode: got shape \(59,\), expected \(60,\). One label per frame",
     ),
+    "NaN points": (
+        (np.where(POINTS > 0.8, np.nan, POINTS), TRUTH),
+        {},
+        "points: .*NaN.*frames without a point with found",
+    ),
+    "NaN that was found": (
+        (np.where(POINTS > 0.8, np.nan, POINTS), TRUTH),
+        {"found": np.ones((T, N), dtype=bool)},
+        "points: .*NaN.*frames without a point with found",
+    ),
+    "found of objects": (
+        (POINTS, TRUTH),
+        {"found": np.ones((T, K), dtype=bool)},
+        r"found: got shape \(60, 3\), expected \(60, 5\).*the keypoint has a point",
+    ),
+    "lonely found": (
+        (POINTS, TRUTH),
+        {"fit_found": np.ones((T, N), dtype=bool)},
+        "fit_found: got a ndarray, expected nothing without fit_points",
+    ),
+    "masked points": ((np.ma.masked_greater(POINTS, 0.8), TRUTH), {}, "points: got a masked array"),
+    "masked truth": ((POINTS, np.ma.masked_greater(TRUTH, 0.2)), {}, "truth: got a masked array"),
+    "list of masked points": (
+        (list(np.ma.masked_greater(POINTS, 0.8)), TRUTH),
+        {},
+        "points: got a masked array",
+    ),
+    "masked points with found": (
+        (np.ma.masked_greater(POINTS, 0.8), TRUTH),
+        {"found": POINTS[..., 0] < 0.8},
+        "points: got a masked array",
+    ),
+    "masked visible": (
+        (POINTS, TRUTH),
+        {"visible": np.ma.masked_less(TRUTH[..., 0] > 0, 1)},
+        "visible: got a masked array",
+    ),
+    "masked found": (
+        (POINTS, TRUTH),
+        {"found": np.ma.array(POINTS[..., 0] < 2, mask=POINTS[..., 0] > 0.5)},
+        "found: got a masked array",
+    ),
+    "masked episode": (
+        (POINTS, TRUTH),
+        {"episode": np.ma.masked_equal(np.arange(T) // 10, 3)},
+        "episode: got a masked array",
+    ),
     "lonely mask": (
         (POINTS, TRUTH),
         {"fit_visible": np.ones((T, K), dtype=bool)},
@@ -766,6 +934,49 @@ def test_input_of_another_kind_is_a_type_error(given_, message):
         tracking.tracking_error(*given_)
 
 
+FLAGS = {
+    "likelihoods": np.full((T, K), 0.7),
+    "0 and 1": np.ones((T, K), dtype=int),
+    "COCO's 0, 1, 2": np.full((T, K), 2),
+    "NaN": np.full((T, K), np.nan),
+    "words": np.full((T, K), "False"),
+    "objects": np.full((T, K), True, dtype=object),
+    "a word": "False",
+    "rows of different lengths": [[True] * K] * (T - 1) + [[True]],
+    "a tensor of bytes": torch.ones(T, K, dtype=torch.uint8),
+}
+
+
+@pytest.mark.parametrize("name", ["visible", "fit_visible", "found", "fit_found"])
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_flags_that_are_no_bools_are_refused(flags, name):  # catches: "False" and NaN are true
+    fit = (POINTS, TRUTH) if name.startswith("fit") else ()
+    with pytest.raises(TypeError, match=rf"{name}: got .* expected True and False"):
+        tracking.tracking_error(POINTS, TRUTH, *fit, **{name: flags})
+
+
+@pytest.mark.parametrize("label", [[0, None] * (T // 2), [[0], [1, 2]] * (T // 2)])
+def test_labels_of_no_kind_are_a_type_error(label):
+    with pytest.raises(
+        TypeError, match=r"episode: got a list .* expected \(60,\) numbers or names"
+    ):
+        tracking.tracking_error(POINTS, TRUTH, episode=label)
+
+
+def test_a_result_keeps_nothing_of_the_callers():  # catches: views of a buffer that is reused
+    given_ = [x.copy() for x in (POINTS, TRUTH, POINTS, TRUTH)]
+    masks = {"visible": TRUTH[..., 0] < 9, "fit_visible": TRUTH[..., 0] < 9}
+    masks |= {"found": POINTS[..., 0] < 9, "fit_found": POINTS[..., 0] < 9}
+    labels = {"episode": np.arange(T) // 10, "fit_episode": np.arange(T) // 10}
+    result = tracking.tracking_error(*given_, **masks, **labels)
+    chosen, guess = result.chosen(given_[0]), result.predict(given_[0])
+    before = [x.copy() for x in (*vars(result).values(), chosen, guess)]
+    for x in (*given_, *masks.values(), *labels.values()):
+        x[:] = 0
+    for now, was in zip((*vars(result).values(), chosen, guess), before, strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
 def test_prediction_asks_for_the_keypoints_of_the_fit():
     result = tracking.tracking_error(POINTS, TRUTH)
     with pytest.raises(ValueError, match=r"points: got shape \(60, 4, 2\), expected \(T, 5, 2\)"):
@@ -782,6 +993,14 @@ def test_prediction_asks_for_the_keypoints_of_the_fit():
         (np.full((4, 3), -0.1), [0.1] * 3, "errors: got -0.1, expected at least 0, or NaN"),
         (np.zeros((4, 3)), [0.1, 0, 0.1], "thresholds: got 0.0, expected > 0"),
         (np.zeros((4, 3)), [0.1, np.nan, 0.1], "thresholds: got nan, expected > 0"),
+        (np.ma.masked_less(np.zeros((4, 3)), 1), [0.1] * 3, "errors: got a masked array"),
+        (
+            [np.ma.masked_less(np.zeros(3), 1)] * 4,
+            [0.1] * 3,
+            "errors: got a masked array with 3 of 3",
+        ),
+        (np.zeros((4, 3)), np.ma.masked_less([0.1] * 3, 1), "thresholds: got a masked array"),
+        (np.zeros((4, 3)), [0.1, 0.1, np.ma.masked], "thresholds: got a masked array"),
     ],
 )
 def test_bad_errors_and_thresholds_get_one_message(errors, thresholds, message):
