@@ -102,8 +102,8 @@ MUTANTS = {
     ),
     "keypoint chosen on the scored frames": (
         "metric.tracking",
-        "maps.error[:, k].argmin(axis=0)",
-        "fit_maps(scored.z, scored.y, scored.seen, transform, eps=0).error[:, k].argmin(axis=0)",
+        "keypoint = _choose(maps, fit)",
+        "keypoint = _choose(fit_pairs(scored, transform), scored)",
     ),
     "R2 against the scored frames' own mean": (
         "metric._scores",
@@ -112,31 +112,66 @@ MUTANTS = {
     ),
     "hidden frames count in the score": (
         "metric.tracking",
-        "in groups(scored.seen)",
-        "in groups(np.ones_like(scored.seen))",
+        "in groups(counts)",
+        "in groups(np.ones_like(counts))",
     ),
     "centred over all episodes at once": (
         "metric.tracking",
-        "label = frames.episode[frames.seen[:, k]]",
-        "label = 0 * frames.episode[frames.seen[:, k]]",
+        "label = frames.episode[frames.counts_of(n, k)]",
+        "label = 0 * frames.episode[frames.counts_of(n, k)]",
     ),
     "pixels of the other axis": ("metric.tracking", "pixel**2", "pixel[::-1] ** 2"),
     "an error at its threshold is lost": ("metric.tracking", "(e <= mu)", "(e < mu)"),
     "never seen is tracked": ("metric.tracking", "(e <= mu)", "~(e > mu)"),
     "hidden frames move within their episode": (
         "metric.tracking",
-        "slice(None) if seen.all() else seen",
+        "slice(None) if counts.all() else counts",
         "slice(None)",
     ),
     "summed over hidden frames too": (
         "metric.tracking",
-        "T, F = scored.seen.sum(axis=0)",
-        "T, F = len(scored.seen)",
+        "T = scored.counts_for(result.keypoint).sum(axis=0)",
+        "T = len(scored.seen)",
+    ),
+    "three frames are enough for an affine map": (
+        "metric._maps",
+        'UNKNOWNS = {"affine": 3',
+        'UNKNOWNS = {"affine": 2',
+    ),
+    "who answers in easy frames only is chosen": (
+        "metric.tracking",
+        "np.isfinite(maps.error) & (2 * maps.frames >= fit.seen.sum(axis=0))",
+        "np.isfinite(maps.error)",
+    ),
+    "a lost point is one at the centre": (
+        "metric._frames",
+        "        return self.seen & (self.found[:, keypoint] | (keypoint < 0))",
+        "        return self.seen",
+    ),
+    "a lost keypoint is a detection": (
+        "metric.matching",
+        "2 * there[whole].reshape(-1, length, there.shape[1]).sum(axis=1) >= length",
+        "2 * there[whole].reshape(-1, length, there.shape[1]).sum(axis=1) >= 0",
+    ),
+    "as many frames as unknowns are enough": (
+        "metric._regression",
+        "at_least=unknowns + 1",
+        "at_least=unknowns",
+    ),
+    "the last cell is part of the picture's edge": (
+        "points._sightings",
+        "z * [W, H] - 0.5",
+        "z * [W - 1, H - 1]",
+    ),
+    "a likelihood of 0 is a point": (
+        "points._sightings",
+        "((score > 0) & (score >= threshold))",
+        "(score >= threshold)",
     ),
     "hidden frames count in the fit": (
         "metric._maps",
-        "in groups(seen)",
-        "in groups(np.ones_like(seen))",
+        "in groups(seen, at",
+        "in groups(np.ones_like(seen), at",
     ),
     "a map without a shift": (
         "metric._maps",
@@ -237,18 +272,18 @@ MUTANTS = {
     ),
     "hidden frames count in the fit of what is in view": (
         "judge",
-        "visible=seen, fit_visible=fit_seen, episode=label",
-        "visible=seen, episode=label",
+        '{"visible": seen, "fit_visible": fit_seen}',
+        '{"visible": seen}',
     ),
     "in view across episodes": (
         "judge",
-        "fit_visible=fit_seen, episode=label",
-        "fit_visible=fit_seen",
+        "**on, episode=label, **masks",
+        "**on, **masks",
     ),
     "pairs across episodes": (
         "judge",
-        "steps, visible=seen, episode=label",
-        "steps, visible=seen",
+        "steps, visible=seen, episode=label, found",
+        "steps, visible=seen, found",
     ),
     "the usual radius whatever was asked": (
         "judge",
@@ -257,8 +292,8 @@ MUTANTS = {
     ),
     "hidden frames count after the map": (
         "judge",
-        "result.predict(z), y, radius, visible=seen",
-        "result.predict(z), y, radius",
+        "result.predict(z), y, radius, **scored",
+        "result.predict(z), y, radius, found=chosen",
     ),
     "outside is hidden, too": ("judge", "(inside & ~seen)", "(~seen)"),
     "in view is everywhere": (
@@ -268,8 +303,8 @@ MUTANTS = {
     ),
     "fitted where it is scored": (
         "judge",
-        "fit = points[~second], flat.truth[~second]\n    return",
-        "fit = points[second], flat.truth[second]\n    return",
+        "fit = points[~second], flat.truth[~second]\n    masks",
+        "fit = points[second], flat.truth[second]\n    masks",
     ),
     "the first view whatever was asked": (
         "_detected",
@@ -404,6 +439,7 @@ MUTANTS = {
 TAUGHT = {
     "grid": ("test_heatmaps.py", "test_grid.py"),
     "heatmaps": ("test_heatmaps.py", "test_grid.py"),
+    "metric._frames": ("test_tracking.py",),
     "metric._maps": ("test_tracking.py",),
     "metric._scores": ("test_tracking.py",),
     "metric._regression": ("test_matching.py",),
@@ -411,6 +447,8 @@ TAUGHT = {
     "metric.tracking": ("test_tracking.py",),
     "metric.matching": ("test_matching.py",),
     "metric.statistics": ("test_statistics.py",),
+    "points._sightings": ("test_points.py",),
+    "points.read": ("test_points.py",),
     "_detected": ("test_judge.py",),
     "judge": ("test_judge.py",),
     "losses": ("test_losses.py",),
