@@ -215,7 +215,7 @@ def judge(
         matching = precision_recall(z, y, radius, steps, visible=seen, episode=label, found=there)
     _pass_on(caught)
     chosen = None if there is None else result.chosen_found(there)
-    on: dict[str, Any] = {"visible": seen, "fit_visible": fit_seen}
+    in_view = {"visible": seen, "fit_visible": fit_seen, **masks}
     scored = {"visible": seen, "found": chosen}
     inside = (np.abs(y) < np.array([n / max(n - 1, 1) for n in size[::-1]])).all(axis=-1)
     mu = THRESHOLD_OF if thresholds is None else thresholds
@@ -227,7 +227,7 @@ def judge(
             tracked=_tracked(result, episodes.objects, mu),
             tracking=result,
             same_frames=tracking_error(z, y, found=there),
-            in_view=tracking_error(z, y, *fit, **on, episode=label, **masks),
+            in_view=tracking_error(z, y, *fit, episode=label, **in_view),
             regression=regression_error(z, y, *fit, **masks),
             on_object=pck(result.chosen(z), y, radius, **scored),
             after_map=pck(result.predict(z), y, radius, **scored),

@@ -272,13 +272,13 @@ MUTANTS = {
     ),
     "hidden frames count in the fit of what is in view": (
         "judge",
-        '{"visible": seen, "fit_visible": fit_seen}',
-        '{"visible": seen}',
+        '{"visible": seen, "fit_visible": fit_seen, **masks}',
+        '{"visible": seen, **masks}',
     ),
     "in view across episodes": (
         "judge",
-        "**on, episode=label, **masks",
-        "**on, **masks",
+        "*fit, episode=label, **in_view",
+        "*fit, **in_view",
     ),
     "pairs across episodes": (
         "judge",

@@ -23,7 +23,7 @@ def read_npz(path: Path, frames: int | None) -> Sightings:
     ``(T, N, 2)`` is taken too, if only that has the ``frames`` that were asked for.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:  # a pickle could run anything
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:  # pickles can run
             known = {*_TRACKS, *_SEEN, *_HIDDEN}
             names, arrays = file.files, {k: file[k] for k in file.files if k in known}
     except (*_BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError) as error:

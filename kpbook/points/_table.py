@@ -28,6 +28,7 @@ _COLUMN = re.compile(
     rf"|(?P<kind2>{_KIND})(?:(?P<number>\d+)|[ _.](?P<name2>.+))",
     re.IGNORECASE,
 )
+_OF_TABLES = ("kpbook", "pandas", "sleap", "mediapipe")
 _DLC_ROWS = ("scorer", "individuals", "bodyparts", "coords")
 
 
@@ -43,7 +44,7 @@ def read_table(path: Path, text: str, asked: str | None) -> Sightings:
         return _one_landmark_a_row(path, lines, lower)
     columns = _columns(path, header)
     kind = asked or _kind_of(lower, columns)
-    if not columns or kind == "deeplabcut" or (kind == "kpbook" and not is_ours(header)):
+    if not columns or kind not in _OF_TABLES or (kind == "kpbook" and not is_ours(header)):
         raise no_format(path.name, f"header {','.join(header)[:60]!r}")
     return _wide(path, lines, lower, columns, kind)
 
@@ -126,7 +127,7 @@ def _wide(
         values=values,
         columns=[("", part) for part in columns],
         frame=frame,
-        individual=in_turn(names, frame),
+        individual=names if who is None else in_turn(names, frame),
         where=where,
         units="image" if kind == "pandas" and plain else units,
         numbered=number is not None,
