@@ -256,8 +256,8 @@ MUTANTS = {
     ),
     "every unmatched keypoint is a detection": (
         "metric._windows",
-        "N - np.minimum(N - m, K - present)",
-        "N + 0 * m",
+        "found - np.minimum(found - m, K - present)",
+        "found + 0 * m",
     ),
     "windows across episodes": ("metric._windows", "if not label.size:", "if True:"),
     "absent frames count in the mean": (
