@@ -158,6 +158,14 @@ def test_a_perfect_keypoint_has_no_error(transform):
     assert result.keypoint.tolist() == [4, 0]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_perfect_fit_is_not_better_than_perfect(seed):  # catches: a difference that rounds below 0
+    points, truth = scene(noise=0, seed=seed)
+    result = tracking.tracking_error(points, truth)
+    assert (result.fit_error >= 0).all()
+    assert result.keypoint.tolist() == [1, 2, 3]
+
+
 def test_identity_is_the_plain_distance():  # catches: an offset that is fitted
     points, truth = scene()
     result = tracking.tracking_error(points, truth, transform="identity")
