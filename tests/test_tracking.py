@@ -159,7 +159,7 @@ def test_a_perfect_keypoint_has_no_error(transform):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_perfect_fit_is_not_better_than_perfect(seed):  # catches: a difference that rounds below 0
+def test_a_perfect_fit_is_not_better_than_perfect(seed):  # catches: errors below 0
     points, truth = scene(noise=0, seed=seed)
     result = tracking.tracking_error(points, truth)
     assert (result.fit_error >= 0).all()
