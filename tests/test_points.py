@@ -565,6 +565,35 @@ def test_a_path_that_leads_nowhere(tmp_path):
         read(7)
 
 
+def trees(x, path=()):
+    """Paths to all values of a JSON document."""
+    yield path
+    inner = x.items() if isinstance(x, dict) else enumerate(x) if isinstance(x, list) else ()
+    for key, value in inner:
+        yield from trees(value, (*path, key))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("write", [coco, coco_results, openpose_list, mediapipe, mediapipe_frames])
+@pytest.mark.parametrize("odd", [None, True, -1, 10**30, 1e308, "a", [], {}, [[]], [{}], {"a": 1}])
+def test_an_odd_value_anywhere_is_an_error_or_no_harm(tmp_path, write, odd):  # catches: KeyError
+    path = write(tmp_path)
+    whole = path.read_text()
+    for place in [p for p in trees(json.loads(whole)) if p][::3]:
+        content = json.loads(whole)
+        inner = content
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = odd
+        put(path, json.dumps(content))
+        try:
+            found = read(path, image_size=SIZE)
+        except ValueError as error:
+            assert ": got " in str(error)
+        else:
+            assert np.isfinite(found.points).all()
+
+
 # -- Points ------------------------------------------------------------------------------------
 
 

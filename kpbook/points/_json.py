@@ -108,11 +108,10 @@ def _person(person: dict[str, Any]) -> str:
 
 
 def _coco(path: Path, content: dict[str, Any], frames: int | None) -> Sightings:
-    images = [x for x in content.get("images") or [] if isinstance(x, dict) and "id" in x]
-    listed = content.get("categories") or []
-    categories = {str(c.get("id")): c for c in listed if isinstance(c, dict)}
+    images = [x for x in _dicts(content.get("images")) if "id" in x]
+    categories = {str(c.get("id")): c for c in _dicts(content.get("categories"))}
     place_of = _places(images, frames)
-    annotations = [a for a in content["annotations"] if isinstance(a, dict) and a.get("keypoints")]
+    annotations = [a for a in _dicts(content["annotations"]) if a.get("keypoints")]
     several = len({str(a.get("category_id")) for a in annotations}) > 1
     rows: list[Row] = []
     for i, a in enumerate(annotations):
@@ -131,13 +130,17 @@ def _coco(path: Path, content: dict[str, Any], frames: int | None) -> Sightings:
         if several:
             who = f"{category.get('name', a.get('category_id'))}{f' {who}' if who else ''}"
         rows.append((number, who, list(zip(parts, triples, strict=True)), where))
-    sizes = {(x.get("height"), x.get("width")) for x in images}
-    size = sizes.pop() if len(sizes) == 1 else None
-    known = isinstance(size, tuple) and all(isinstance(n, int) and n > 1 for n in size)
+    sizes = [(x.get("height"), x.get("width")) for x in images]
+    size = sizes[0] if sizes and all(other == sizes[0] for other in sizes) else None
+    known = size is not None and all(isinstance(n, int) and n > 1 for n in size)
     ranked = bool(images) and frames in (None, len(images))
     count = len(images) if ranked else None
     said = _gather(path, "coco", rows, "pixels", not ranked, count, False)
     return said if not known else Sightings(**{**vars(said), "size": size})
+
+
+def _dicts(listed: Any) -> list[dict[str, Any]]:
+    return [x for x in listed if isinstance(x, dict)] if isinstance(listed, list) else []
 
 
 def _places(images: list[dict[str, Any]], frames: int | None) -> dict[str, int]:
