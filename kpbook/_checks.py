@@ -31,7 +31,13 @@ def check_array(x: object, *, name: str, hint: str = "") -> None:
 
 
 def check_unmasked(x: object, *, name: str) -> None:
-    """Raise ``ValueError`` if ``x`` is a masked array that hides a value: most code reads it."""
+    """Raise ``ValueError`` if ``x`` is a masked array that hides a value: most code reads it.
+
+    A list of them hides as much: NumPy drops the masks where it joins the parts.
+    """
+    if isinstance(x, list | tuple):
+        for part in x:
+            check_unmasked(part, name=name)
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         got = f"a masked array with {int(np.ma.getmaskarray(x).sum())} of {x.size} values masked"
         hint = "Pass what is missing as such (visible=, found=), and fill the array."
@@ -203,6 +209,7 @@ def require(module: str, *, extra: str, purpose: str, hint: str = "") -> ModuleT
 def _as_numbers(x: Any, *, name: str, expected: str, hint: str) -> torch.Tensor:
     if x is None or isinstance(x, str | bytes | bool):
         raise TypeError(complain(name, repr(x), f"a number or a tensor, {expected}", hint))
+    check_unmasked(x, name=name)
     try:
         # float64: a Python float such as 1e-300 must not become 0 on the way to the check.
         return _tensor(x if hasattr(x, "dtype") else np.float64(x))

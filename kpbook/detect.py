@@ -1,13 +1,12 @@
 """Keypoints of all frames of a recording, from whoever finds them: THE one home of that loop.
 
-A detector is an extractor, any function from images to keypoints, an array, or a CSV file. What
-comes out is always ``(M, N, 2)`` in image coordinates of one view; keypoints in metres are
+A detector is an extractor, any function from images to keypoints, an array, or a file of points.
+What comes out is always ``(M, N, 2)`` in image coordinates of one view; keypoints in metres are
 projected by that view's camera.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from kpbook._checks import check_finite, check_integer, check_shape, check_unmas
 from kpbook.episodes import Episodes
 from kpbook.grid import as_size
 from kpbook.images import to_float
+from kpbook.points import Points, read_points
 
 Detector = Callable[[torch.Tensor], Any]
 
@@ -36,7 +36,8 @@ def keypoints(
             keypoints ``(B, N, 2)``. One with an attribute ``views = V`` above 1 gets
             ``(B, V, 3, H, W)``; one with ``dimensions = 3`` returns ``(B, N, 3)``, metres in the
             world. A torch module gets its images where its weights are. Or keypoints of all
-            frames in a row as array, tensor or nested lists; or the path of a CSV file.
+            frames in a row as array, tensor or nested lists; or the path of a file that
+            :func:`kpbook.points.read_points` reads.
         episodes: Frames.
         view: In which camera's image; without several views also whose frames are shown.
         batch: Images at a time.
@@ -47,20 +48,39 @@ def keypoints(
         ValueError: If it does not return ``(B, N, 2)`` for B images, N changes, a keypoint is NaN
             or infinite, the frames do not fit, or it is a torch module in training mode.
     """
-    M = len(episodes.flat(view).images)
+    points, present = points_of(detector, episodes, view, batch=batch)
+    if present is not None:
+        got = f"{int((~present).sum())} of {present.size} points that are not there"
+        hint = "kpbook.judge takes them: it leaves those frames out."
+        raise ValueError(complain("detector", got, "every keypoint in every frame", hint))
+    return points
+
+
+def points_of(
+    detector: Any, episodes: Episodes, view: int = 0, *, batch: int = _BATCH
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Keypoints of all frames, ``(M, N, 2)``, and where there are any, bool ``(M, N)``.
+
+    The second is ``None`` if every keypoint is there in every frame. Arguments and errors as in
+    :func:`keypoints`; the detector may be a :class:`kpbook.points.Points`, too.
+    """
+    M, present = len(episodes) * episodes.images.shape[1], None
     hint = "Keypoints of all frames in a row, in the order of episodes.flat()."
     if isinstance(detector, str | Path):
-        points = read_points(detector, M)
+        detector = read_points(detector, M, image_size=episodes.image_size)
+    if isinstance(detector, Points):
+        points, present = detector.points, None if detector.found.all() else detector.found
     elif isinstance(detector, np.ndarray | torch.Tensor | list | tuple):
         points = _as_array(detector, name="detector", expected=f"({M}, N, 2) numbers", hint=hint)
     elif callable(detector):
         points = in_image(found(detector, episodes, view, batch=batch), episodes, view)
     else:
-        expected = "a function from images to keypoints, an array, or the path of a CSV file"
+        expected = "a function from images to keypoints, an array, Points, or the path of a file"
         raise TypeError(complain("detector", type(detector).__name__, expected))
     check_shape(points, f"{M} N 2", name="detector", hint=hint)
-    check_finite(points, name="detector", hint="A keypoint has a place in every frame.")
-    return points
+    hint = "Where nothing was found, say so: kpbook.points.Points(points, found)."
+    check_finite(points, name="detector", hint=hint)
+    return points, present
 
 
 @torch.no_grad()
@@ -158,44 +178,6 @@ def in_image(points: np.ndarray, episodes: Episodes, view: int = 0) -> np.ndarra
     return image
 
 
-def read_points(path: str | Path, frames: int) -> np.ndarray:
-    """Read keypoints of all frames from a CSV file, float64 ``(M, N, 2)``.
-
-    The header is ``x0,y0,x1,y1,...``; then comes one row per frame, in the order of
-    ``episodes.flat()``: all frames of the first episode, then of the second.
-
-    Args:
-        path: The file, UTF-8.
-        frames: How many frames there are, M.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no UTF-8, header, columns or rows do not fit, or a cell is not a
-            finite number; the message names the file's line.
-    """
-    path = Path(path)
-    header, *rows = _lines(path) or [(1, [])]
-    N = len(header[1]) // 2
-    if not N or header[1] != [f"{axis}{n}" for n in range(N) for axis in "xy"]:
-        text = ",".join(header[1])
-        hint = "Two columns for each keypoint, x to the right and y down, -1 to +1."
-        if ";" in text:
-            hint = "Separate the columns by commas, not by semicolons, and write 0.5, not 0,5."
-        raise ValueError(complain(path.name, f"header {text[:60]!r}", "'x0,y0,x1,y1,...'", hint))
-    if len(rows) != frames:
-        hint = "One row per frame, in the order of episodes.flat()."
-        raise ValueError(complain(path.name, f"{len(rows)} rows", f"{frames}", hint))
-    values = np.empty((frames, 2 * N))
-    for i, (line, row) in enumerate(rows):
-        numbers = [_number(cell) for cell in row]
-        if len(row) != 2 * N or not np.isfinite(numbers).all():
-            got, expected = f"{','.join(row)[:60]!r}", f"{2 * N} finite numbers"
-            hint = "A keypoint has a place in every frame."
-            raise ValueError(complain(f"{path.name}, line {line}", got, expected, hint))
-        values[i] = numbers
-    return values.reshape(frames, N, 2)
-
-
 def _as_array(x: Any, *, name: str, expected: str, hint: str) -> np.ndarray:
     """A copy of numbers in their own precision, which says how far rounding goes; else in float64.
 
@@ -208,21 +190,3 @@ def _as_array(x: Any, *, name: str, expected: str, hint: str) -> np.ndarray:
         check_unmasked(x, name=name)
         return np.array(x)
     return as_float64(x, name=name, expected=expected, hint=hint)
-
-
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows of cells that are not blank, each with the number of its line in the file."""
-    with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: the mark of a spreadsheet
-        reader = csv.reader(file)
-        try:
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-        except UnicodeDecodeError:
-            raise ValueError(complain(path.name, "bytes that are no UTF-8", "UTF-8")) from None
-    return [(line, row) for line, row in rows if row not in ([], [""])]
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan

@@ -186,8 +186,8 @@ def _check(extractor: Any) -> tuple[int, ...]:
         hint = "kpbook.extractors.base says what each part is."
         raise TypeError(complain("extractor", f"none of {lacking}", "the whole contract", hint))
     check_ready(extractor)
-    size = as_size(extractor.image_size, name="image_size")
-    views = getattr(extractor, "views", 1)
+    size: Any = extractor.image_size
+    size, views = as_size(size, name="image_size"), getattr(extractor, "views", 1)
     return (views, 3, *size) if views > 1 else (3, *size)
 
 

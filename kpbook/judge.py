@@ -1,8 +1,9 @@
 """Any keypoint detector against labelled episodes, by every metric of chapter 4 at once.
 
 What is judged may be a trained extractor, any function from images to keypoints, an array, or a
-CSV file that another program wrote. The protocol is the same for all: the affine maps are fitted,
-and each object's keypoint is chosen, on the first half of the episodes; the second half is scored.
+file that another program wrote (:mod:`kpbook.points`). The protocol is the same for all: the affine
+maps are fitted, and each object's keypoint is chosen, on the first half of the episodes; the second
+half is scored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 
 from kpbook import runs
 from kpbook._checks import check_choice, check_positive, complain
-from kpbook.detect import Detector, keypoints, read_points
+from kpbook.detect import Detector, keypoints, points_of
 from kpbook.episodes import Episodes, Flat
 from kpbook.metric import (
     THRESHOLD_OF,
@@ -31,6 +32,7 @@ from kpbook.metric import (
     tracking_error,
 )
 from kpbook.metric._frames import as_lengths
+from kpbook.points import Points, read_points
 
 __all__ = [
     "LENGTHS",
@@ -38,6 +40,7 @@ __all__ = [
     "R2_TRACKED",
     "RADIUS",
     "Detector",
+    "Points",
     "Verdict",
     "by_halves",
     "judge",
@@ -73,6 +76,8 @@ class Verdict:
         outside: Share of the scored frames in which the object is outside the image, ``(K,)``.
         hidden: Share in which it is inside, but something stands before it, ``(K,)``.
         image_size: (H, W) in pixels.
+        found: Share of the keypoints of the scored frames that have a point. Below 1 the tables
+            have a column "found"; of each object's keypoint it is ``tracking.found``, ``(K,)``.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Verdict:
     outside: np.ndarray
     hidden: np.ndarray
     image_size: tuple[int, int]
+    found: float = 1.0
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per object; a number that does not exist is ``None``."""
@@ -105,6 +111,8 @@ class Verdict:
             "outside": self.outside,
             "hidden": self.hidden,
         }
+        if self.found < 1:
+            columns["found"] = self.tracking.found
         return [
             {
                 "object": obj,
@@ -132,7 +140,8 @@ class Verdict:
             for what in ("precision", "recall")
         }
         tracked = f"{self.tracked.sum()} of {len(self.objects)}"
-        return {"detector": self.name, "tracked": tracked, **means, **windows}
+        found = {"found": self.found} if self.found < 1 else {}
+        return {"detector": self.name, "tracked": tracked, **means, **windows, **found}
 
     def __repr__(self) -> str:
         return f"{self.name}\n{runs.table(self.rows())}"
@@ -142,7 +151,7 @@ class Verdict:
 
 
 def judge(
-    detector: Detector | np.ndarray | torch.Tensor | Sequence[Any] | str | Path,
+    detector: Detector | Points | np.ndarray | torch.Tensor | Sequence[Any] | str | Path,
     episodes: Episodes,
     *,
     name: str = "",
@@ -155,9 +164,11 @@ def judge(
 
     Args:
         detector: A function from images, float32 ``(B, 3, H, W)`` in [0, 1], to keypoints
-            ``(B, N, 2)``; or keypoints of all frames in a row, ``(M, N, 2)``, as array, tensor or
-            nested lists; or the path of a CSV file with them (:func:`read_points`). Order (x, y),
-            image coordinates.
+            ``(B, N, 2)``; or keypoints of all frames in a row, ``(M, N, 2)``, as array, tensor,
+            nested lists or :class:`~kpbook.points.Points`; or the path of a file with them, of any
+            format of :mod:`kpbook.points`. Order (x, y), image coordinates; a file's pixels are
+            taken for those of the episodes' images, so call :func:`read_points` for others. Frames
+            without a point are left out for that keypoint, as the metrics say, and counted.
         episodes: Frames with truth.
         name: What it is called in tables.
         thresholds: Object -> largest error of a tracked object; without it those of
@@ -176,7 +187,8 @@ def judge(
             windows are longer than the episodes, or an option is out of range.
 
     Warns:
-        UserWarning: If coordinates look like pixels, or as if they came in the order (y, x).
+        UserWarning: If coordinates look like pixels, or as if they came in the order (y, x), or
+            most of a file's points lie outside the images.
     """
     for obj in thresholds or ():
         check_choice(obj, episodes.objects, name="thresholds")
@@ -186,18 +198,25 @@ def judge(
         raise ValueError(complain("episodes", got, "at least 4 with truth", hint))
     steps = _windows(lengths, episodes.truth.shape[1])
     flat = episodes.flat(view)
-    points = keypoints(detector, episodes, view)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        points, found = points_of(detector, episodes, view)
+    _pass_on(caught)
     size = episodes.image_size
     second = second_half(flat)
+    there = None if found is None else found[second]
+    masks: dict[str, Any] = {} if found is None else {"found": there, "fit_found": found[~second]}
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))
     fit = points[~second], flat.truth[~second]
     fit_seen = flat.visible[~second]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = by_halves(points, flat)
-        matching = precision_recall(z, y, radius, steps, visible=seen, episode=label)
-    for text, kind in {str(said.message): said.category for said in caught}.items():
-        warnings.warn(text, kind, stacklevel=2)  # at the caller's line
+        result = by_halves(points, flat, found)
+        matching = precision_recall(z, y, radius, steps, visible=seen, episode=label, found=there)
+    _pass_on(caught)
+    chosen = None if there is None else result.chosen_found(there)
+    in_view = {"visible": seen, "fit_visible": fit_seen, **masks}
+    scored = {"visible": seen, "found": chosen}
     inside = (np.abs(y) < np.array([n / max(n - 1, 1) for n in size[::-1]])).all(axis=-1)
     mu = THRESHOLD_OF if thresholds is None else thresholds
     with warnings.catch_warnings():  # the two calls above have said it
@@ -207,27 +226,38 @@ def judge(
             objects=episodes.objects,
             tracked=_tracked(result, episodes.objects, mu),
             tracking=result,
-            same_frames=tracking_error(z, y),
-            in_view=tracking_error(z, y, *fit, visible=seen, fit_visible=fit_seen, episode=label),
-            regression=regression_error(z, y, *fit),
-            on_object=pck(result.chosen(z), y, radius, visible=seen),
-            after_map=pck(result.predict(z), y, radius, visible=seen),
+            same_frames=tracking_error(z, y, found=there),
+            in_view=tracking_error(z, y, *fit, episode=label, **in_view),
+            regression=regression_error(z, y, *fit, **masks),
+            on_object=pck(result.chosen(z), y, radius, **scored),
+            after_map=pck(result.predict(z), y, radius, **scored),
             matching=matching,
             outside=1 - inside.mean(axis=0),
             hidden=(inside & ~seen).mean(axis=0),
             image_size=size,
+            found=1.0 if there is None else float(there.mean()),
         )
 
 
-def by_halves(points: Any, flat: Flat) -> TrackingResult:
-    """Tracking error of keypoints ``(M, N, 2)`` of the frames of ``flat``.
+def _pass_on(caught: Sequence[warnings.WarningMessage]) -> None:
+    """Warn once of each, at the line of the caller's caller."""
+    for text, kind in {str(said.message): said.category for said in caught}.items():
+        warnings.warn(text, kind, stacklevel=3)
+
+
+def by_halves(points: Any, flat: Flat, found: np.ndarray | None = None) -> TrackingResult:
+    """Tracking error of keypoints ``(M, N, 2)`` of the frames of ``flat``; ``found`` says which.
 
     The affine maps are fitted on the first half of the episodes and scored on the second: the
     frames of an episode are too alike to stand on both sides.
     """
     second = second_half(flat)
     fit = points[~second], flat.truth[~second]
-    return tracking_error(points[second], flat.truth[second], *fit, episode=flat.episode[second])
+    masks: dict[str, Any] = (
+        {} if found is None else {"found": found[second], "fit_found": found[~second]}
+    )
+    scored = points[second], flat.truth[second]
+    return tracking_error(*scored, *fit, episode=flat.episode[second], **masks)
 
 
 def second_half(flat: Flat) -> np.ndarray:

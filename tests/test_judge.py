@@ -282,6 +282,106 @@ def test_rounding_is_that_of_the_numbers_as_they_came():  # catches: all of them
     assert (judge(dead, EPISODES).tracking.linear != 0).any()
 
 
+# -- points that were not found ----------------------------------------------------------------
+
+
+def gaps(seed=0, share=0.8):
+    found = np.random.default_rng(seed).random((M, 5)) < share
+    return module.Points(np.where(found[..., None], noisy(), np.nan), found)
+
+
+def test_frames_without_a_point_are_left_out_of_every_column():
+    # Catches: a mask that one of the calls does not get, the fit's mask for the score's.
+    points, (_, y, seen, label) = gaps(), hidden_and_outside().flat(1)
+    verdict = judge(points, hidden_and_outside(), view=1, radius=0.25, lengths=(1, 3))
+    z, found = points.points, points.found
+    fit, both = (z[FIRST], y[FIRST]), {"found": found[SECOND], "fit_found": found[FIRST]}
+    masks = {"visible": seen[SECOND], "fit_visible": seen[FIRST], **both}
+    z, y, seen, label = (x[SECOND] for x in (z, y, seen, label))
+    tracking = metric.tracking_error(z, y, *fit, episode=label, **both)
+    in_view = metric.tracking_error(z, y, *fit, episode=label, **masks)
+    chosen = {"visible": seen, "found": found[SECOND][:, tracking.keypoint]}
+    columns = {
+        "error": tracking.error,
+        "R²": tracking.r2,
+        "R², same frames": metric.tracking_error(z, y, found=found[SECOND]).r2,
+        "R², in view": in_view.r2,
+        "R² within, in view": in_view.within_r2,
+        "R², all keypoints": metric.regression_error(z, y, *fit, **both).r2,
+        "PCK": metric.pck(z[:, tracking.keypoint], y, 0.25, **chosen),
+        "PCK after the map": metric.pck(tracking.predict(z), y, 0.25, **chosen),
+        "found": found[SECOND][:, tracking.keypoint].mean(axis=0),
+    }
+    for name, column in columns.items():
+        shown = np.array([row[name] for row in verdict.rows()], dtype=float)
+        np.testing.assert_allclose(shown, column, rtol=1e-12, err_msg=name)
+    pairs = metric.precision_recall(
+        z, y, 0.25, (1, 3), visible=seen, episode=label, found=found[SECOND]
+    )
+    np.testing.assert_array_equal(verdict.matching.precision, pairs.precision)
+    np.testing.assert_array_equal(verdict.matching.found, pairs.found)
+    assert verdict.row()["found"] == pytest.approx(found[SECOND].mean())
+
+
+def test_a_detector_that_always_answers_has_no_column_for_it():
+    full = module.Points(noisy())
+    for given in (noisy(), full):
+        assert "found" not in judge(given, EPISODES).rows()[0]
+        assert "found" not in judge(given, EPISODES).row()
+    np.testing.assert_array_equal(
+        judge(full, EPISODES).tracking.error, judge(noisy(), EPISODES).tracking.error
+    )
+
+
+def test_a_detector_that_hardly_ever_answers_tracks_nothing():
+    found = np.zeros((M, 3), dtype=bool)
+    found[::3] = True
+    verdict = judge(module.Points(TRUTH, found), EPISODES)
+    assert not verdict.tracked.any()
+    assert [row["keypoint"] for row in verdict.rows()] == [-1] * 3
+    assert [row["R²"] for row in verdict.rows()] == [None] * 3
+    assert [row["found"] for row in verdict.rows()] == [0] * 3
+    assert verdict.row()["R²"] is None
+
+
+def test_a_file_of_another_program_is_judged_in_its_pixels(tmp_path):
+    names = [f"{name}_{kind}" for name in "abc" for kind in ("x", "y", "likelihood")]
+    pixels = to_pixels(TRUTH, EPISODES.image_size)
+    sure = np.where(np.random.default_rng(0).random((M, 3, 1)) < 0.8, 0.99, 0.1)
+    rows = np.concatenate([pixels, sure], axis=2).reshape(M, -1)
+    path = tmp_path / "other.csv"
+    np.savetxt(path, rows, fmt="%.17g", delimiter=",", header=",".join(names), comments="")
+    verdict = judge(path, EPISODES)
+    assert verdict.tracked.all()
+    assert verdict.tracking.r2.min() > 1 - 1e-12
+    share = (sure[SECOND, :, 0] > 0.6).mean(axis=0)
+    assert [row["found"] for row in verdict.rows()] == pytest.approx(share.tolist())
+
+
+def test_points_of_other_frames():
+    with pytest.raises(ValueError, match=r"detector: got shape \(41, 3, 2\), expected \(42, N, 2"):
+        judge(module.Points(TRUTH[1:]), EPISODES)
+
+
+def test_a_file_of_larger_pictures_is_noticed_at_the_callers_line(tmp_path):
+    path = tmp_path / "a.csv"
+    pixels = to_pixels(TRUTH[:, :1], (60, 84)).reshape(M, 2)
+    np.savetxt(path, pixels, delimiter=",", header="a_x,a_y", comments="")
+    with pytest.warns(UserWarning, match="image_size: got") as caught:
+        module.judge(path, EPISODES)
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_a_verdict_keeps_nothing_of_the_callers():
+    z, found = noisy(), np.ones((M, 5), dtype=bool)
+    found[::4] = False
+    points = module.Points(z, found)
+    verdict = judge(points, EPISODES)
+    before = verdict.rows(), verdict.row()
+    points.points[:], points.found[:], z[:] = 0, False, 0  # as a reused buffer would be
+    assert (verdict.rows(), verdict.row()) == before
+
+
 # -- what is said ------------------------------------------------------------------------------
 
 

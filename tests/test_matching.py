@@ -104,7 +104,8 @@ def test_regression_knows_what_no_single_keypoint_does():
 @given(seed=st.integers(0, 999))
 def test_regression_is_never_worse_than_the_best_keypoint_where_it_was_fitted(seed):
     rng = np.random.default_rng(seed)
-    shape = rng.integers(2, 30), rng.integers(1, 6)
+    keypoints = rng.integers(1, 6)
+    shape = rng.integers(2 * keypoints + 2, 30), keypoints
     points, truth = rng.uniform(-1, 1, (*shape, 2)), rng.uniform(-1, 1, (shape[0], K, 2))
     each = [by_lstsq(points[:, [n]], truth, points[:, [n]], truth) for n in range(shape[1])]
     assert (matching.regression_error(points, truth).error <= np.min(each, axis=0) + 1e-12).all()
@@ -120,16 +121,26 @@ def test_shift_unit_and_order_of_the_keypoints_do_not_matter(shift, e):
     np.testing.assert_allclose(result.error, expected.error, rtol=1e-8)
 
 
-@pytest.mark.parametrize("frames", [2, 7, 2 * N + 1])
-def test_as_many_frames_as_unknowns_are_fitted_exactly(frames):
-    points, truth = scene(frames, noise=1)
-    result = matching.regression_error(points, truth)
-    np.testing.assert_allclose(result.error, 0, atol=1e-18)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("where", ["frames", "visible", "fit_visible"])
+def test_as_many_frames_as_unknowns_say_nothing(where, intercept):  # catches: an exact fit
+    for frames in (2, 7, 2 * N + intercept, 2 * N + intercept + 1):
+        points, truth = scene(frames if where == "frames" else T, noise=1)
+        fit = (points, truth) if where == "fit_visible" else ()
+        mask = np.zeros(truth.shape[:2], dtype=bool)
+        mask[:frames] = True
+        masks = {} if where == "frames" else {where: mask}
+        result = matching.regression_error(points, truth, *fit, intercept=intercept, **masks)
+        few = frames <= 2 * N + intercept
+        for numbers in (result.error, result.r2, result.baseline):
+            assert np.isnan(numbers).tolist() == [few] * K
+        assert few or (result.error > 1e-9).all()
+        assert result.found.tolist() == [not few] * K
 
 
-@pytest.mark.parametrize("frames", [6, T])
+@pytest.mark.parametrize("frames", [12, T])
 def test_a_singular_fit_has_the_smallest_coefficients(frames):
-    """Dead, copied and too many keypoints: ``lstsq`` on centred columns, as others scale them."""
+    """Dead and copied keypoints: ``lstsq`` on centred columns, as others scale them."""
 
     def singular(points):
         points = points.copy()
@@ -205,6 +216,29 @@ def test_an_object_that_never_moves_has_no_r2():
     assert result.error[1] == pytest.approx(0, abs=1e-30)
 
 
+def test_a_frame_without_one_of_the_keypoints_leaves_the_regression():
+    fit, (points, truth) = scene(seed=1), scene(frames=40, seed=2)
+    rng = np.random.default_rng(1)
+    found, fit_found = rng.random((40, N)) < 0.95, rng.random((T, N)) < 0.95
+    found[:, 2] = fit_found[:, 2] = False  # never there: left out, and not every frame
+    fit_found[:9, 2] = True
+    visible = rng.random((40, K)) < 0.8
+    result = matching.regression_error(
+        np.where(found[..., None], points, np.nan), truth, *fit,
+        visible=visible, found=found, fit_found=fit_found,
+    )  # fmt: skip
+    use = [0, 1, 3, 4]
+    b = fit_found[:, use].all(axis=1)
+    for k in range(K):
+        a = visible[:, k] & found[:, use].all(axis=1)
+        z = points[a][:, use], truth[a][:, [k]], fit[0][b][:, use], fit[1][b][:, [k]]
+        assert result.error[k] == pytest.approx(by_lstsq(*z)[0], rel=1e-10)
+        assert result.found[k] == pytest.approx(a.sum() / visible[:, k].sum())
+    none = matching.regression_error(points, truth, found=np.zeros((40, N), dtype=bool))
+    assert np.isnan(none.error).all()
+    assert none.found.tolist() == [0] * K
+
+
 # -- PCK ---------------------------------------------------------------------------------------
 
 
@@ -231,6 +265,15 @@ def test_pck_leaves_hidden_frames_out():
     np.testing.assert_array_equal(
         matching.pck(predicted, truth, 0.1, visible=visible), [2 / 3, 1 / 2, np.nan]
     )
+
+
+def test_pck_leaves_frames_without_a_point_out():
+    truth = np.zeros((4, 2, 2))
+    predicted = np.array([[0, 0], [0, 9], [9, 0], [np.nan, 0]])[..., None] * [1.0, 1.0]
+    found = np.array([[1, 1], [1, 0], [1, 1], [0, 1]], dtype=bool)
+    np.testing.assert_allclose(matching.pck(predicted, truth, 0.1, found=found), [2 / 3, 1])
+    none = np.zeros((4, 2), dtype=bool)
+    assert np.isnan(matching.pck(predicted, truth, 0.1, found=none)).all()
 
 
 def test_pck_before_and_after_the_map_tells_an_offset_from_a_failure():
@@ -333,6 +376,34 @@ def test_matches_every_assignment_of_every_window(seed, share):
         np.testing.assert_allclose(result.recall[i], ratio(matched, objects))
         np.testing.assert_allclose(result.ceiling[i], ratio(most, fewest))
         np.testing.assert_allclose(result.distance[i], ratio(total, matched), rtol=1e-12)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_lost_keypoints_are_no_detections(length):
+    truth = still((-0.5, 0.0), (0.5, 0.0), frames=4)
+    points = np.concatenate([truth, still((0.0, 0.9), frames=4)], axis=1)
+    found = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0]], dtype=bool)
+    holes = np.where(found[..., None], points, np.nan)
+    result = matching.precision_recall(holes, truth, 0.1, [length], found=found)
+    there = 2 * found.reshape(-1, length, 3).sum(axis=1) >= length
+    assert result.matched[0] == there[:, :2].sum()
+    assert result.detections[0] == there.sum()
+    assert result.recall[0] == there[:, :2].mean()
+    assert result.found[0] == there.mean()
+    assert result.distance[0] == pytest.approx(0)
+    assert matching.precision_recall(points, truth, 0.1, [length]).found[0] == 1
+
+
+def test_a_distance_is_over_frames_with_both():  # catches: a lost point at the centre that counts
+    truth, points = still((0.9, 0.0), frames=4), still((0.95, 0.0), frames=4)
+    found, visible = np.array([[True, True, False, True], [True, False, True, True]])[..., None]
+    result = matching.precision_recall(points, truth, 0.1, [4], visible=visible, found=found)
+    assert result.distance[0] == pytest.approx(0.05)
+    never = matching.precision_recall(points, truth, 0.1, [4], visible=visible, found=~visible)
+    assert (never.matched[0], never.detections[0]) == (0, 0)  # in a quarter of the frames
+    apart = np.array([[True], [True], [False], [False]])
+    never = matching.precision_recall(points, truth, 0.1, [4], visible=apart, found=~apart)
+    assert (never.matched[0], never.detections[0]) == (0, 1)  # in no frame with the object
 
 
 # -- precision and recall: closed forms --------------------------------------------------------
@@ -588,6 +659,15 @@ BAD = {
     "recall: radius NaN": (recall, (POINTS, TRUTH, np.nan), {}, "radius: got nan, expected > 0"),
     "recall: radius infinite": (recall, (POINTS, TRUTH, np.inf), {}, "radius: .* finite"),
     "recall: radii": (recall, (POINTS, TRUTH, np.ones((3, 1))), {}, r"radius: got shape \(3, 1\)"),
+    "regression: masked": (regress, (np.ma.masked_less(POINTS, 0), TRUTH), {}, "points: got a mas"),
+    "pck: masked": (pck, (np.ma.masked_less(TRUTH, 0), TRUTH, 0.1), {}, "predicted: got a masked"),
+    "pck: masked radius": (pck, (TRUTH, TRUTH, np.ma.masked_less([0, 1, 1], 1)), {}, "radius: got"),
+    "pck: lost": (pck, (NAN, TRUTH, 0.1), {"found": ALL}, "predicted: got 6 .*with found"),
+    "recall: masked": (recall, (POINTS, np.ma.masked_less(TRUTH, 0), 0.1), {}, "truth: got a mask"),
+    "recall: list of masked": (
+        recall, (list(np.ma.masked_less(POINTS, 0)), TRUTH, 0.1), {}, "points: got a masked",
+    ),
+    "recall: found": (recall, (POINTS, TRUTH, 0.1), {"found": ALL}, r"found: got shape \(60, 3\)"),
     "recall: labels": (
         recall, (POINTS, TRUTH, 0.1), {"episode": np.arange(T - 1)}, r"episode: got shape \(59,\)",
     ),
@@ -616,11 +696,22 @@ def test_bad_input_gets_one_message(function, given_, options, message):
     ("function", "given_", "options", "message"),
     [
         (regress, (None, TRUTH), {}, r"points: got None, expected numbers of shape \(T, N, 2\)"),
-        (regress, (POINTS, TRUTH), {"visible": ALL * 1}, "visible: got dtype int64, expected bool"),
+        (
+            regress,
+            (POINTS, TRUTH),
+            {"visible": ALL * 1},
+            "visible: got dtype int64, expected True and False .dtype bool",
+        ),
         (pck, ("p.csv", TRUTH, 0.1), {}, r"predicted: got 'p.csv', expected \(60, 3, 2\) numbers"),
         (pck, (TRUTH, TRUTH, "wide"), {}, r"radius: got 'wide', expected a number or \(3,\) num"),
         (pck, (TRUTH, TRUTH, None), {}, "radius: got None"),
         (recall, (POINTS, TRUTH, 0.1), {"visible": ALL * 1.0}, "visible: got dtype float64"),
+        (recall, (POINTS, TRUTH, 0.1), {"visible": "False"}, "visible: got a str of others"),
+        (recall, (POINTS, TRUTH, 0.1), {"found": POINTS[..., 0]}, "found: got dtype float64"),
+        (regress, (POINTS, TRUTH), {"found": POINTS[..., 0]}, "found: got dtype float64"),
+        (pck, (TRUTH, TRUTH, 0.1), {"visible": ALL * np.nan}, "visible: got dtype float64"),
+        (pck, (TRUTH, TRUTH, 0.1), {"found": [["False"] * 3] * T}, "found: got a list of others"),
+        (recall, (POINTS, TRUTH, 0.1, b"12"), {}, "lengths: got b'12', expected a sequence"),
         (recall, (POINTS, TRUTH, 0.1, 5), {}, "lengths: got 5, expected a sequence of whole num"),
         (recall, (POINTS, TRUTH, 0.1, "15"), {}, "lengths: got '15', expected a sequence"),
         (recall, (POINTS, TRUTH, 0.1, (1, 2.0)), {}, r"lengths\[1\]: got 2.0, expected a whole"),
@@ -698,3 +789,30 @@ def test_the_usual_size_takes_a_fraction_of_a_second():
         matching.precision_recall(points, truth, 0.2, (1, 2, 5, 10, 20))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.5
+
+
+def test_numpy_numbers_and_half_precision_are_numbers():
+    radius = np.float16(0.25)
+    half = POINTS.astype(np.float16)
+    expected = matching.precision_recall(half.astype(float), TRUTH, 0.25, (1, 3))
+    for lengths in (np.array([1, 3]), (np.int64(1), np.uint8(3)), torch.tensor([1, 3])):
+        found = matching.precision_recall(torch.from_numpy(half), TRUTH, radius, lengths)
+        assert found.matched.tolist() == expected.matched.tolist()
+    exact = TRUTH.astype(np.float16)
+    shares = matching.pck(exact, exact, np.int64(1))
+    assert shares.tolist() == [1] * K
+
+
+def test_results_keep_nothing_of_the_callers():
+    z, y, lengths = POINTS.copy(), TRUTH.copy(), np.array([1, 3])
+    seen, label = np.ones((T, K), dtype=bool), np.arange(T) // 10
+    results = [
+        matching.precision_recall(z, y, 0.5, lengths, visible=seen, episode=label),
+        matching.regression_error(z, y, visible=seen),
+    ]
+    before = [{name: x.copy() for name, x in vars(result).items()} for result in results]
+    for x in (z, y, lengths, seen, label):
+        x[:] = 0
+    for result, was in zip(results, before, strict=True):
+        for name, x in was.items():
+            np.testing.assert_array_equal(getattr(result, name), x)

@@ -25,22 +25,22 @@ RIGHT = "the right version"
 #: Name of the mistake -> module, right source, wrong source.
 MUTANTS = {
     "temperature multiplies": (
-        "heatmaps",
-        "else logits / tau[..., None, None]",
-        "else logits * tau[..., None, None]",
+        "cores",
+        "else logits / wide(temperature)[..., None, None]",
+        "else logits * wide(temperature)[..., None, None]",
     ),
     "softmax over one axis": (
-        "heatmaps",
+        "cores",
         "torch.softmax(scores.flatten(-2), dim=-1).view(logits.shape)",
         "torch.softmax(scores, dim=-1)",
     ),
     "softmax over channels": (
-        "heatmaps",
+        "cores",
         "torch.softmax(scores.flatten(-2), dim=-1)",
         "torch.softmax(scores.flatten(-2), dim=0)",
     ),
     "x and y swapped": (
-        "heatmaps",
+        "cores",
         "x = heatmaps.sum(-2) @ axis_coordinates(W, like=heatmaps)\n"
         "    y = heatmaps.sum(-1) @ axis_coordinates(H, like=heatmaps)",
         "y = heatmaps.sum(-2) @ axis_coordinates(W, like=heatmaps)\n"
@@ -54,20 +54,20 @@ MUTANTS = {
         "y = -axis_coordinates(H, like=like)[:, None]",
     ),
     "separable is the marginal": (
-        "heatmaps",
+        "cores",
         "x = along_x.softmax(-1)",
-        "x = _softmax(logits, tau).sum(-2)",
+        "x = softmax(logits, temperature).sum(-2)",
     ),
     "separable sums instead of averaging": (
-        "heatmaps",
+        "cores",
         "logits.sum(-2) / H, logits.sum(-1) / W",
         "logits.sum(-2), logits.sum(-1)",
     ),
-    "no half in the Gaussian": ("heatmaps", "gx, gy = (-0.5 * dx**2)", "gx, gy = (-(dx**2))"),
+    "no half in the Gaussian": ("cores", "gx, gy = (-0.5 * dx**2)", "gx, gy = (-(dx**2))"),
     "sigma for its square": (
-        "heatmaps",
-        "points[..., :1]) / sigma[..., None]",
-        "points[..., :1]) / sigma[..., None].sqrt()",
+        "cores",
+        "points[..., :1]) / wide(sigma)[..., None]",
+        "points[..., :1]) / wide(sigma)[..., None].sqrt()",
     ),
     "spread by cancelling squares": (
         "heatmaps",
@@ -102,8 +102,8 @@ MUTANTS = {
     ),
     "keypoint chosen on the scored frames": (
         "metric.tracking",
-        "maps.error[:, k].argmin(axis=0)",
-        "fit_maps(scored.z, scored.y, scored.seen, transform, eps=0).error[:, k].argmin(axis=0)",
+        "keypoint = _choose(maps, fit)",
+        "keypoint = _choose(fit_pairs(scored, transform), scored)",
     ),
     "R2 against the scored frames' own mean": (
         "metric._scores",
@@ -112,31 +112,66 @@ MUTANTS = {
     ),
     "hidden frames count in the score": (
         "metric.tracking",
-        "in groups(scored.seen)",
-        "in groups(np.ones_like(scored.seen))",
+        "in groups(counts)",
+        "in groups(np.ones_like(counts))",
     ),
     "centred over all episodes at once": (
         "metric.tracking",
-        "label = frames.episode[frames.seen[:, k]]",
-        "label = 0 * frames.episode[frames.seen[:, k]]",
+        "label = frames.episode[frames.counts_of(n, k)]",
+        "label = 0 * frames.episode[frames.counts_of(n, k)]",
     ),
     "pixels of the other axis": ("metric.tracking", "pixel**2", "pixel[::-1] ** 2"),
     "an error at its threshold is lost": ("metric.tracking", "(e <= mu)", "(e < mu)"),
     "never seen is tracked": ("metric.tracking", "(e <= mu)", "~(e > mu)"),
     "hidden frames move within their episode": (
         "metric.tracking",
-        "slice(None) if seen.all() else seen",
+        "slice(None) if counts.all() else counts",
         "slice(None)",
     ),
     "summed over hidden frames too": (
         "metric.tracking",
-        "T, F = scored.seen.sum(axis=0)",
-        "T, F = len(scored.seen)",
+        "T = scored.counts_for(result.keypoint).sum(axis=0)",
+        "T = len(scored.seen)",
+    ),
+    "three frames are enough for an affine map": (
+        "metric._maps",
+        'UNKNOWNS = {"affine": 3',
+        'UNKNOWNS = {"affine": 2',
+    ),
+    "who answers in easy frames only is chosen": (
+        "metric.tracking",
+        "np.isfinite(maps.error) & (2 * maps.frames >= fit.seen.sum(axis=0))",
+        "np.isfinite(maps.error)",
+    ),
+    "a lost point is one at the centre": (
+        "metric._frames",
+        "        return self.seen & (self.found[:, keypoint] | (keypoint < 0))",
+        "        return self.seen",
+    ),
+    "a lost keypoint is a detection": (
+        "metric.matching",
+        "2 * there[whole].reshape(-1, length, there.shape[1]).sum(axis=1) >= length",
+        "2 * there[whole].reshape(-1, length, there.shape[1]).sum(axis=1) >= 0",
+    ),
+    "as many frames as unknowns are enough": (
+        "metric._regression",
+        "at_least=unknowns + 1",
+        "at_least=unknowns",
+    ),
+    "the last cell is part of the picture's edge": (
+        "points._sightings",
+        "z * [W, H] - 0.5",
+        "z * [W - 1, H - 1]",
+    ),
+    "a likelihood of 0 is a point": (
+        "points._sightings",
+        "((score > 0) & (score >= threshold))",
+        "(score >= threshold)",
     ),
     "hidden frames count in the fit": (
         "metric._maps",
-        "in groups(seen)",
-        "in groups(np.ones_like(seen))",
+        "in groups(seen, at",
+        "in groups(np.ones_like(seen), at",
     ),
     "a map without a shift": (
         "metric._maps",
@@ -221,8 +256,8 @@ MUTANTS = {
     ),
     "every unmatched keypoint is a detection": (
         "metric._windows",
-        "N - np.minimum(N - m, K - present)",
-        "N + 0 * m",
+        "found - np.minimum(found - m, K - present)",
+        "found + 0 * m",
     ),
     "windows across episodes": ("metric._windows", "if not label.size:", "if True:"),
     "absent frames count in the mean": (
@@ -237,18 +272,18 @@ MUTANTS = {
     ),
     "hidden frames count in the fit of what is in view": (
         "judge",
-        "visible=seen, fit_visible=fit_seen, episode=label",
-        "visible=seen, episode=label",
+        '{"visible": seen, "fit_visible": fit_seen, **masks}',
+        '{"visible": seen, **masks}',
     ),
     "in view across episodes": (
         "judge",
-        "fit_visible=fit_seen, episode=label",
-        "fit_visible=fit_seen",
+        "*fit, episode=label, **in_view",
+        "*fit, **in_view",
     ),
     "pairs across episodes": (
         "judge",
-        "steps, visible=seen, episode=label",
-        "steps, visible=seen",
+        "steps, visible=seen, episode=label, found",
+        "steps, visible=seen, found",
     ),
     "the usual radius whatever was asked": (
         "judge",
@@ -257,8 +292,8 @@ MUTANTS = {
     ),
     "hidden frames count after the map": (
         "judge",
-        "result.predict(z), y, radius, visible=seen",
-        "result.predict(z), y, radius",
+        "result.predict(z), y, radius, **scored",
+        "result.predict(z), y, radius, found=chosen",
     ),
     "outside is hidden, too": ("judge", "(inside & ~seen)", "(~seen)"),
     "in view is everywhere": (
@@ -268,22 +303,22 @@ MUTANTS = {
     ),
     "fitted where it is scored": (
         "judge",
-        "fit = points[~second], flat.truth[~second]\n    return",
-        "fit = points[second], flat.truth[second]\n    return",
+        "fit = points[~second], flat.truth[~second]\n    masks",
+        "fit = points[second], flat.truth[second]\n    masks",
     ),
     "the first view whatever was asked": (
-        "_detected",
+        "detect",
         "episodes.flat(view).images",
         "episodes.flat().images",
     ),
     "a network that still trains": (
-        "_detected",
-        "if any(part.training",
-        "if all(not part.training",
+        "detect",
+        "for part, module in network.named_modules() if module.training",
+        "for part, module in network.named_modules() if False",
     ),
-    "squared error summed": ("losses", "(weight * squared).mean()", "(weight * squared).sum()"),
+    "squared error summed": ("cores", "(weight * squared).mean()", "(weight * squared).sum()"),
     "weight of errors, not of squares": (
-        "losses",
+        "cores",
         "(weight * squared).mean()",
         "(weight.square() * squared).mean()",
     ),
@@ -328,73 +363,73 @@ MUTANTS = {
         "self.log.exp()",
     ),
     "every map counts alike in the prior": (
-        "extractors.blocks",
+        "extractors.autoencoder.recipe",
         "(sure * maps).mean(0)",
         "maps.mean(0)",
     ),
     "a prior that draws to the usual place": (
-        "extractors.blocks",
+        "extractors.autoencoder.recipe",
         "(near.clamp(max=1) + _NEVER).log()",
         "(near + _NEVER).log()",
     ),
     "a prior while training": (
-        "extractors.autoencoder",
-        "self.prior if not self.training else None",
-        "self.prior",
+        "extractors.autoencoder.recipe",
+        "if self.prior is None or self.training else",
+        "if self.prior is None else",
     ),
     "two looks half a cell apart": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.recipe",
         "conv(near, far, 4, stride=2, padding=1)",
         "conv(near, far, 3, stride=2, padding=1)",
     ),
     "the paper's width taken for ours": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.layers",
         "PAPER_SIGMA = 0.1 / 2**0.5",
         "PAPER_SIGMA = 0.1",
     ),
     "map coordinates for image coordinates": (
-        "extractors.autoencoder",
-        'if self.coordinates == "paper":',
+        "extractors.autoencoder.model",
+        'if self.coordinates != "image":',
         "if self.coordinates:",
     ),
     "the background left out": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.model",
         "return image if self.background is None else image + self.background",
         "return image",
     ),
     "noise on the target": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.model",
         '"target": clean}',
         '"target": clean + noise}',
     ),
     "noise from the global generator": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.model",
         "torch.randn(clean.shape, generator=generator)",
         "torch.randn(clean.shape)",
     ),
     "weights from the global generator": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.names",
         "        torch.manual_seed(seed)\n",
         "",
     ),
     "velocity without its weight": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.model",
         'loss + self.velocity * parts["velocity"]',
         'loss + parts["velocity"]',
     ),
     "velocity across snippets": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.model",
         "acceleration(points.unflatten(0, (B, S)))",
         "acceleration(points[None])",
     ),
-    "options forgotten": ("extractors.autoencoder", "config=config, **chosen", "**chosen"),
+    "options forgotten": ("extractors.autoencoder.names", "config=config, **chosen", "**chosen"),
     "no ReLU in front of DSAE's softmax": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.layers",
         "*conv(b, keypoints, 5, padding=same))",
         "*conv(b, keypoints, 5, padding=same)[:-1])",
     ),
     "KeyNet's second stride forgotten": (
-        "extractors.autoencoder",
+        "extractors.autoencoder.layers",
         "*conv(b, c, stride=late)",
         "*conv(b, c)",
     ),
@@ -403,7 +438,9 @@ MUTANTS = {
 #: Module -> the tests that teach it. Put in place in this order: a later one imports an earlier.
 TAUGHT = {
     "grid": ("test_heatmaps.py", "test_grid.py"),
+    "cores": ("test_heatmaps.py", "test_grid.py", "test_losses.py"),
     "heatmaps": ("test_heatmaps.py", "test_grid.py"),
+    "metric._frames": ("test_tracking.py",),
     "metric._maps": ("test_tracking.py",),
     "metric._scores": ("test_tracking.py",),
     "metric._regression": ("test_matching.py",),
@@ -411,10 +448,16 @@ TAUGHT = {
     "metric.tracking": ("test_tracking.py",),
     "metric.matching": ("test_matching.py",),
     "metric.statistics": ("test_statistics.py",),
-    "_detected": ("test_judge.py",),
+    "points._sightings": ("test_points.py",),
+    "points.read": ("test_points.py",),
+    "detect": ("test_judge.py",),
     "judge": ("test_judge.py",),
     "losses": ("test_losses.py",),
     "extractors.blocks": ("test_autoencoder.py",),
+    "extractors.autoencoder.layers": ("test_autoencoder.py",),
+    "extractors.autoencoder.model": ("test_autoencoder.py",),
+    "extractors.autoencoder.recipe": ("test_autoencoder.py",),
+    "extractors.autoencoder.names": ("test_autoencoder.py",),
     "extractors.autoencoder": ("test_autoencoder.py",),
 }
 

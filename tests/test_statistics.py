@@ -393,6 +393,17 @@ BAD = {
     "no trials": (lambda: statistics.wilson(0, 0), "trials: got 0, expected at least 1"),
     "swapped": (lambda: statistics.wilson(24, 6), "hits: got 24, expected at most 6. Hits first"),
     "negative": (lambda: statistics.wilson(-1, 6), "hits: got -1, expected at least 0"),
+    "masked": (lambda: statistics.iqm(np.ma.masked_less(SCORES, 1)), "scores: got a masked array"),
+    "masked runs": (
+        lambda: statistics.bootstrap_interval(list(np.ma.masked_less(SCORES, 1))),
+        "scores: got a masked array",
+    ),
+    "one masked": (lambda: statistics.iqm([0.1, np.ma.masked]), "scores: got a masked array"),
+    "a level of all": (
+        lambda: statistics.wilson(3, 6, np.float32(1)),
+        "level: got 1.0, expected mo",
+    ),
+    "no level": (lambda: statistics.wilson(3, 6, np.nan), "level: got nan, expected values in"),
 }
 
 
@@ -413,6 +424,28 @@ def test_bad_input_gets_one_message(call, message):
         (lambda: statistics.wilson(3, 6.0), "trials: got 6.0, expected a whole number"),
         (lambda: statistics.wilson(True, 6), "hits: got True, expected a whole number"),
         (lambda: statistics.wilson(3, 6, level="95 %"), "level: got '95 %', expected a number"),
+        (
+            lambda: statistics.wilson(3, 6, level=[0.9, 0.95]),
+            r"level: got \[0.9, 0.95\], expected a",
+        ),
+        (
+            lambda: statistics.wilson(3, 6, level=np.array([0.95])),
+            "level: got array.*, expected a n",
+        ),
+        (lambda: statistics.wilson(3, 6, level=()), r"level: got \(\), expected a number"),
+        (lambda: statistics.bootstrap_interval(SCORES, level=np.array([])), "level: got array"),
+        (
+            lambda: statistics.bootstrap_interval(SCORES, level=None),
+            "level: got None, expected a n",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(SCORES, level=True),
+            "level: got True, expected a n",
+        ),
+        (
+            lambda: statistics.bootstrap_interval(SCORES, "mean"),
+            "statistic: got a str, expected a f",
+        ),
         (lambda: statistics.bootstrap_interval(SCORES, draws=1e4), "draws: got 10000.0, expected"),
         (lambda: statistics.bootstrap_interval(SCORES, str, draws=100), "statistic: got a list"),
     ],

@@ -158,6 +158,14 @@ def test_a_perfect_keypoint_has_no_error(transform):
     assert result.keypoint.tolist() == [4, 0]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_perfect_fit_is_not_better_than_perfect(seed):  # catches: errors below 0
+    points, truth = scene(noise=0, seed=seed)
+    result = tracking.tracking_error(points, truth)
+    assert (result.fit_error >= 0).all()
+    assert result.keypoint.tolist() == [1, 2, 3]
+
+
 def test_identity_is_the_plain_distance():  # catches: an offset that is fitted
     points, truth = scene()
     result = tracking.tracking_error(points, truth, transform="identity")
@@ -261,7 +269,7 @@ def test_the_error_grows_with_the_square_of_the_scene_and_r2_stays(size, shift):
 @given(seed=st.integers(0, 999), transform=st.sampled_from(["affine", "scale"]))
 def test_r2_lies_between_0_and_1_where_the_map_was_fitted(seed, transform):
     rng = np.random.default_rng(seed)
-    points, truth = rng.uniform(-1, 1, (2, rng.integers(2, 12), rng.integers(1, 4), 2))
+    points, truth = rng.uniform(-1, 1, (2, rng.integers(4, 12), rng.integers(1, 4), 2))
     result = tracking.tracking_error(points, truth, transform=transform)
     assert (result.r2 >= -1e-12).all()
     assert (result.r2 <= 1).all()
@@ -342,10 +350,14 @@ def test_a_line_has_the_smallest_map_in_the_given_units(slope, dtype, digits):
         assert result.within[k] == pytest.approx((gap**2).sum(axis=-1).mean(), rel=digits)
 
 
-def test_two_frames_that_a_mask_leaves_are_fitted_by_the_smallest_map():
+def test_two_places_that_a_mask_leaves_are_fitted_by_the_smallest_map():
     points, truth = scene(keypoints=1, objects=0)[0], scene()[1]
     fit_visible = np.zeros((T, K), dtype=bool)
-    fit_visible[[3, 20], 0] = fit_visible[[8, 41], 2] = fit_visible[:, 1] = True
+    fit_visible[:, 1] = True
+    for k, (a, b) in {0: (3, 20), 2: (8, 41)}.items():
+        again = a + 1, b + 1  # each place twice: two frames are too few to fit
+        points[list(again)], truth[list(again)] = points[[a, b]], truth[[a, b]]
+        fit_visible[[a, b, *again], k] = True
     result = tracking.tracking_error(points, truth, points, truth, fit_visible=fit_visible)
     for k, (a, b) in {0: (3, 20), 2: (8, 41)}.items():
         dz, dy = points[b, 0] - points[a, 0], truth[b, k] - truth[a, k]
@@ -364,11 +376,69 @@ def test_a_keypoint_that_nearly_moves_along_a_line_keeps_its_digits(width):
     np.testing.assert_allclose(tracking.tracking_error(points, truth).error, error, rtol=1e-8)
 
 
-@pytest.mark.parametrize("frames", [2, 3])
-def test_as_many_frames_as_unknowns_are_fitted_exactly(frames):
-    points, truth = scene(frames)
-    result = tracking.tracking_error(points, truth)
-    np.testing.assert_allclose(result.error, 0, atol=1e-20)
+FEWEST = {"affine": 4, "scale": 3, "identity": 2}
+
+
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+def test_as_many_frames_as_unknowns_say_nothing(transform):  # catches: an exact fit that tracks
+    for frames in range(2, FEWEST[transform]):
+        result = tracking.tracking_error(*scene(frames), transform=transform)
+        assert np.isnan(result.error).all()
+        assert result.keypoint.tolist() == [-1] * K
+    enough = tracking.tracking_error(*scene(FEWEST[transform], noise=0.5), transform=transform)
+    assert (enough.error > 1e-9).all()
+    assert (enough.keypoint >= 0).all()
+
+
+@pytest.mark.parametrize("where", ["visible", "fit_visible"])
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+def test_an_object_that_is_seen_in_too_few_frames_is_not_tracked(transform, where):
+    # The smallest case: seen in 1 of 50 frames, and fitted by that constant.
+    points, truth = scene(50)
+    fit = (points, truth) if where == "fit_visible" else ()
+    for frames in range(1, FEWEST[transform] + 1):
+        mask = np.ones((50, K), dtype=bool)
+        mask[frames:, 1] = False
+        result = tracking.tracking_error(points, truth, *fit, transform=transform, **{where: mask})
+        few = frames < FEWEST[transform]
+        assert (result.keypoint < 0).tolist() == [False, few, False]
+        for numbers in (result.error, result.r2, result.baseline, result.rms_px(64)):
+            assert np.isnan(numbers[[0, 2]]).tolist() == [False, False]
+        for numbers in (result.error, result.fit_error[0], result.baseline, result.offset[:, 0]):
+            assert np.isnan(numbers).tolist() == [False, few, False]
+        assert np.isnan(result.chosen(points)).all(axis=(0, 2)).tolist() == [False, few, False]
+        _, each = tracking.tracking_capability(result.error[None], [99.0] * K)
+        assert each.tolist() == [1, 1 - few, 1]
+
+
+def test_a_frame_is_enough_to_score_what_was_fitted_elsewhere():
+    points, truth = scene()
+    one = np.zeros((T, K), dtype=bool)
+    one[7] = True
+    result = tracking.tracking_error(points, truth, *scene(seed=1), visible=one)
+    gap = result.predict(points)[7] - truth[7]
+    np.testing.assert_allclose(result.error, (gap**2).sum(axis=-1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("transform", "motions"), [("affine", 2), ("scale", 1), ("identity", 0)])
+@pytest.mark.parametrize("fitted", ["where it is scored", "elsewhere"])
+def test_within_takes_more_motions_than_unknowns(transform, motions, fitted):
+    points, truth = scene()
+    label = np.arange(T) // 10
+    for more in (0, 1):
+        fit_visible = np.zeros((T, K), dtype=bool)
+        fit_visible[: motions + more + 1] = True  # one frame is each episode's mean
+        fit_visible[20] = fit_visible[30] = True  # episodes of one frame say nothing
+        given = {"transform": transform, "episode": label}
+        if fitted == "elsewhere":
+            given |= {"fit_visible": fit_visible, "fit_episode": label}
+            result = tracking.tracking_error(points, truth, points, truth, **given)
+        else:
+            given |= {"visible": fit_visible}
+            result = tracking.tracking_error(points, truth, *scene(seed=1), **given)
+        told = (result.keypoint >= 0).all() and not np.isnan(result.within).any()
+        few = fitted == "elsewhere" and fit_visible[:, 0].sum() < FEWEST[transform]
+        assert told == (more == 1 and not few)
 
 
 def test_an_object_that_never_moves_has_no_r2():  # catches: 0/0, and 1 - 0/rounding
@@ -439,14 +509,125 @@ def test_an_object_that_is_never_seen_is_not_tracked(where):
     assert each.tolist() == [1, 0, 1]
 
 
-def test_an_object_that_is_seen_once_is_fitted_by_that_constant():
+# -- points that were not found ----------------------------------------------------------------
+
+
+def lost(frames, share=0.75, seed=7):
+    """Where keypoints are found, bool (frames, N), each in a pattern of its own; two share one."""
+    found = np.random.default_rng(seed).random((frames, N)) < share
+    found[:, 3] = found[:, 2]
+    return found
+
+
+@pytest.mark.parametrize("transform", tracking.TRANSFORMS)
+@pytest.mark.parametrize("fitted", ["on the same frames", "on others"])
+def test_frames_without_a_point_leave_fit_and_score_of_that_keypoint(transform, fitted):
+    # Catches: a lost point that counts as (0, 0), one keypoint's frames taken for another's.
     points, truth = scene()
+    fit = scene(frames=40, seed=1) if fitted == "on others" else (points, truth)
+    found, visible, label = lost(T), np.random.default_rng(1).random((T, K)) < 0.8, episodes()[0]
+    fit_found = lost(40, seed=8) if fitted == "on others" else found
+    given = {"transform": transform, "visible": visible, "episode": label, "found": found}
+    others = ()
+    if fitted == "on others":
+        others, given["fit_found"] = fit, fit_found
+    holes = np.where(found[..., None], points, np.nan)  # whatever stands there is ignored
+    result = tracking.tracking_error(holes, truth, *others, **given)
+    for k, n in enumerate(result.keypoint):
+        every = np.full((N, K), np.nan)
+        for m in range(N):
+            a = visible[:, k] & found[:, m]
+            b = fit_found[:, m] & (True if others else visible[:, k])
+            z, y, start = (
+                points[a][:, [m]],
+                truth[a][:, [k]],
+                (fit[0][b][:, [m]], fit[1][b][:, [k]]),
+            )
+            alone = tracking.tracking_error(z, y, *start, transform=transform, episode=label[a])
+            every[m, k] = alone.fit_error[0, 0]
+            if m == n:
+                for name in ("error", "r2", "baseline", "within", "within_baseline"):
+                    ours, theirs = getattr(result, name)[k], getattr(alone, name)[0]
+                    assert ours == pytest.approx(theirs, rel=1e-12), name
+                assert result.found[k] == pytest.approx(a.sum() / visible[:, k].sum())
+        np.testing.assert_allclose(result.fit_error[:, k], every[:, k], rtol=1e-12)
+        assert n == every[:, k].argmin()
+        assert result.seen[k] == visible[:, k].mean()
+
+
+def test_nothing_lost_is_nothing_changed():
+    points, truth = scene()
+    visible = np.random.default_rng(1).random((T, K)) < 0.8
+    given = {"visible": visible, "episode": np.arange(T) // 10}
+    plain = tracking.tracking_error(points, truth, **given)
+    full = tracking.tracking_error(points, truth, **given, found=np.ones((T, N), dtype=bool))
+    for name, numbers in vars(plain).items():
+        np.testing.assert_array_equal(getattr(full, name), numbers, err_msg=name)
+    assert plain.found.tolist() == [1] * K
+
+
+@pytest.mark.parametrize("answers", [0, 29, 30, 31])
+def test_who_answers_in_less_than_half_of_the_frames_is_no_candidate(answers):
+    points, truth = scene()
+    points[:, 4] = truth[:, 1]  # perfect, where it answers
+    found = np.ones((T, N), dtype=bool)
+    found[answers:, 4] = False
+    result = tracking.tracking_error(points, truth, found=found)
+    assert result.keypoint.tolist() == [1, 4 if answers >= 30 else 2, 3]
+    assert result.found[1] == (answers / T if answers >= 30 else 1)
     visible = np.ones((T, K), dtype=bool)
-    visible[1:, 0] = False
-    result = tracking.tracking_error(points, truth, visible=visible)
-    assert result.error[0] == 0
-    assert math.isnan(result.r2[0])
-    assert result.seen[0] == pytest.approx(1 / T)
+    visible[:20, 1] = False  # half of the frames in which the object is seen
+    result = tracking.tracking_error(
+        points, truth, visible=visible, found=~found | (visible[:, :1])
+    )
+    assert result.keypoint[1] == 4
+
+
+def test_without_a_keypoint_that_answers_nothing_is_tracked():
+    points, truth = scene()
+    found = np.zeros((T, N), dtype=bool)
+    found[:20] = True
+    result = tracking.tracking_error(points, truth, found=found, episode=np.arange(T) // 10)
+    assert result.keypoint.tolist() == [-1] * K
+    assert result.found.tolist() == [0] * K
+    for numbers in (result.error, result.r2, result.within, result.baseline):
+        assert np.isnan(numbers).all()
+    never = tracking.tracking_error(
+        points, truth, points, truth, found=np.zeros((T, N), dtype=bool)
+    )
+    assert never.keypoint.tolist() == [-1] * K  # fitted, and not to be scored
+    assert np.isnan(never.error).all()
+
+
+def test_a_detector_that_answers_in_easy_frames_only_says_so():
+    points, truth = scene(keypoints=1, objects=0)[0], scene()[1][:, :1]
+    easy = np.abs(truth[:, :, 0]) < np.median(np.abs(truth[:, :, 0]))
+    result = tracking.tracking_error(points, truth, points, truth, found=easy)
+    assert result.found[0] == 0.5
+    assert result.seen[0] == 1
+    np.testing.assert_array_equal(result.chosen_found(easy), easy)
+
+
+def test_sums_count_the_frames_of_each_pair():
+    points, truth = scene()
+    found = lost(T)
+    mean, total = (
+        tracking.tracking_error(points, truth, found=found, reduction=way)
+        for way in ("mean", "sum")
+    )
+    frames = found.sum(axis=0)
+    np.testing.assert_allclose(total.error, mean.error * frames[mean.keypoint], rtol=1e-12)
+    np.testing.assert_allclose(total.fit_error, mean.fit_error * frames[:, None], rtol=1e-12)
+
+
+def test_pixels_are_looked_for_where_points_are():
+    points, truth = scene()
+    points[:50] = 99.0  # lost there
+    found = np.ones((T, N), dtype=bool)
+    found[:50] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tracking.tracking_error(points, truth, found=found, transform="identity")
 
 
 # -- within an episode -------------------------------------------------------------------------
@@ -679,6 +860,53 @@ BAD = {
         {"episode": np.arange(T - 1)},
         r"episode: got shape \(59,\), expected \(60,\). One label per frame",
     ),
+    "NaN points": (
+        (np.where(POINTS > 0.8, np.nan, POINTS), TRUTH),
+        {},
+        "points: .*NaN.*frames without a point with found",
+    ),
+    "NaN that was found": (
+        (np.where(POINTS > 0.8, np.nan, POINTS), TRUTH),
+        {"found": np.ones((T, N), dtype=bool)},
+        "points: .*NaN.*frames without a point with found",
+    ),
+    "found of objects": (
+        (POINTS, TRUTH),
+        {"found": np.ones((T, K), dtype=bool)},
+        r"found: got shape \(60, 3\), expected \(60, 5\).*the keypoint has a point",
+    ),
+    "lonely found": (
+        (POINTS, TRUTH),
+        {"fit_found": np.ones((T, N), dtype=bool)},
+        "fit_found: got a ndarray, expected nothing without fit_points",
+    ),
+    "masked points": ((np.ma.masked_greater(POINTS, 0.8), TRUTH), {}, "points: got a masked array"),
+    "masked truth": ((POINTS, np.ma.masked_greater(TRUTH, 0.2)), {}, "truth: got a masked array"),
+    "list of masked points": (
+        (list(np.ma.masked_greater(POINTS, 0.8)), TRUTH),
+        {},
+        "points: got a masked array",
+    ),
+    "masked points with found": (
+        (np.ma.masked_greater(POINTS, 0.8), TRUTH),
+        {"found": POINTS[..., 0] < 0.8},
+        "points: got a masked array",
+    ),
+    "masked visible": (
+        (POINTS, TRUTH),
+        {"visible": np.ma.masked_less(TRUTH[..., 0] > 0, 1)},
+        "visible: got a masked array",
+    ),
+    "masked found": (
+        (POINTS, TRUTH),
+        {"found": np.ma.array(POINTS[..., 0] < 2, mask=POINTS[..., 0] > 0.5)},
+        "found: got a masked array",
+    ),
+    "masked episode": (
+        (POINTS, TRUTH),
+        {"episode": np.ma.masked_equal(np.arange(T) // 10, 3)},
+        "episode: got a masked array",
+    ),
     "lonely mask": (
         (POINTS, TRUTH),
         {"fit_visible": np.ones((T, K), dtype=bool)},
@@ -705,13 +933,56 @@ def test_bad_input_gets_one_message(given_, options, message):
         ((POINTS, "truth.csv"), r"truth: got 'truth.csv', expected numbers of shape \(60, K, 2\)"),
         (
             (POINTS, TRUTH, None, None, "affine", np.ones((T, K))),
-            "visible: got dtype float64, expected bool",
+            "visible: got dtype float64, expected True and False .dtype bool",
         ),
     ],
 )
 def test_input_of_another_kind_is_a_type_error(given_, message):
     with pytest.raises(TypeError, match=message):
         tracking.tracking_error(*given_)
+
+
+FLAGS = {
+    "likelihoods": np.full((T, K), 0.7),
+    "0 and 1": np.ones((T, K), dtype=int),
+    "COCO's 0, 1, 2": np.full((T, K), 2),
+    "NaN": np.full((T, K), np.nan),
+    "words": np.full((T, K), "False"),
+    "objects": np.full((T, K), True, dtype=object),
+    "a word": "False",
+    "rows of different lengths": [[True] * K] * (T - 1) + [[True]],
+    "a tensor of bytes": torch.ones(T, K, dtype=torch.uint8),
+}
+
+
+@pytest.mark.parametrize("name", ["visible", "fit_visible", "found", "fit_found"])
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_flags_that_are_no_bools_are_refused(flags, name):  # catches: "False" and NaN are true
+    fit = (POINTS, TRUTH) if name.startswith("fit") else ()
+    with pytest.raises(TypeError, match=rf"{name}: got .* expected True and False"):
+        tracking.tracking_error(POINTS, TRUTH, *fit, **{name: flags})
+
+
+@pytest.mark.parametrize("label", [[0, None] * (T // 2), [[0], [1, 2]] * (T // 2)])
+def test_labels_of_no_kind_are_a_type_error(label):
+    with pytest.raises(
+        TypeError, match=r"episode: got a list .* expected \(60,\) numbers or names"
+    ):
+        tracking.tracking_error(POINTS, TRUTH, episode=label)
+
+
+def test_a_result_keeps_nothing_of_the_callers():  # catches: views of a buffer that is reused
+    given_ = [x.copy() for x in (POINTS, TRUTH, POINTS, TRUTH)]
+    masks = {"visible": TRUTH[..., 0] < 9, "fit_visible": TRUTH[..., 0] < 9}
+    masks |= {"found": POINTS[..., 0] < 9, "fit_found": POINTS[..., 0] < 9}
+    labels = {"episode": np.arange(T) // 10, "fit_episode": np.arange(T) // 10}
+    result = tracking.tracking_error(*given_, **masks, **labels)
+    chosen, guess = result.chosen(given_[0]), result.predict(given_[0])
+    before = [x.copy() for x in (*vars(result).values(), chosen, guess)]
+    for x in (*given_, *masks.values(), *labels.values()):
+        x[:] = 0
+    for now, was in zip((*vars(result).values(), chosen, guess), before, strict=True):
+        np.testing.assert_array_equal(now, was)
 
 
 def test_prediction_asks_for_the_keypoints_of_the_fit():
@@ -730,6 +1001,14 @@ def test_prediction_asks_for_the_keypoints_of_the_fit():
         (np.full((4, 3), -0.1), [0.1] * 3, "errors: got -0.1, expected at least 0, or NaN"),
         (np.zeros((4, 3)), [0.1, 0, 0.1], "thresholds: got 0.0, expected > 0"),
         (np.zeros((4, 3)), [0.1, np.nan, 0.1], "thresholds: got nan, expected > 0"),
+        (np.ma.masked_less(np.zeros((4, 3)), 1), [0.1] * 3, "errors: got a masked array"),
+        (
+            [np.ma.masked_less(np.zeros(3), 1)] * 4,
+            [0.1] * 3,
+            "errors: got a masked array with 3 of 3",
+        ),
+        (np.zeros((4, 3)), np.ma.masked_less([0.1] * 3, 1), "thresholds: got a masked array"),
+        (np.zeros((4, 3)), [0.1, 0.1, np.ma.masked], "thresholds: got a masked array"),
     ],
 )
 def test_bad_errors_and_thresholds_get_one_message(errors, thresholds, message):

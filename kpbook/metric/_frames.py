@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from kpbook._arrays import as_float64
-from kpbook._checks import check_finite, check_integer, check_shape, complain
+from kpbook._arrays import as_flags, as_float64
+from kpbook._checks import check_finite, check_integer, check_shape, check_unmasked, complain
 
 #: Positions beyond this in more than half of the points are not in image coordinates. An object
 #: that leaves the image reaches about 3 for a few frames; pixels lie beyond 4 nearly everywhere.
 FAR = 4.0
 # Squares of larger numbers, summed over frames, do not fit into float64.
 _LARGEST = 1e100
+_FOUND_HINT = "True where the keypoint has a point."
 
 
 class Frames(NamedTuple):
@@ -28,6 +29,26 @@ class Frames(NamedTuple):
     episode: np.ndarray  # number of the episode (T,); empty if no labels were given
     z_eps: float  # relative rounding of z and y as they were given
     y_eps: float
+    found: np.ndarray | None  # bool (T, N): where keypoints have a point; None is everywhere
+
+    def counts_of(self, n: int, k: int) -> np.ndarray:
+        """Where object k is seen and keypoint n found, bool ``(T,)``."""
+        return self.seen[:, k] if self.found is None else self.seen[:, k] & self.found[:, n]
+
+    def seen_with(self, keypoints: slice | np.ndarray) -> np.ndarray:
+        """Where each object is seen and all these keypoints are found, bool ``(T, K)``."""
+        if self.found is None:
+            return self.seen
+        return np.where(self.found[:, keypoints].all(axis=1, keepdims=True), self.seen, False)
+
+    def counts_for(self, keypoint: np.ndarray) -> np.ndarray:
+        """Where each object is seen and its keypoint ``(K,)`` found, bool ``(T, K)``.
+
+        An object without a keypoint, -1, counts where it is seen.
+        """
+        if self.found is None:
+            return self.seen
+        return self.seen & (self.found[:, keypoint] | (keypoint < 0))
 
 
 def as_frames(
@@ -35,6 +56,7 @@ def as_frames(
     truth: Any,
     visible: Any,
     episode: Any,
+    found: Any = None,
     *,
     prefix: str,
     sizes: tuple[int, int] | None = None,
@@ -43,12 +65,28 @@ def as_frames(
     n, k = sizes or ("N", "K")
     same = " The same number as in points and truth." if sizes else ""
     hint = "Frames, keypoints, (x, y)." + same
-    z = as_points(points, f"T {n} 2", name=f"{prefix}points", hint=hint)
+    name, there = f"{prefix}points", None
+    if found is None:
+        z = as_points(points, f"T {n} 2", name=name, hint=hint)
+    else:
+        z, there = as_found(points, found, f"T {n} 2", prefix=prefix, hint=hint)
     hint = f"One row per frame of {prefix}points. Episodes.flat() has truth in this shape."
     y = as_points(truth, f"{len(z)} {k} 2", name=f"{prefix}truth", hint=hint + same)
     seen = as_mask(visible, y.shape[:2], name=f"{prefix}visible")
     label = _labels(episode, len(z), name=f"{prefix}episode")
-    return Frames(z, y, seen, label, _eps(points), _eps(truth))
+    return Frames(z, y, seen, label, _eps(points), _eps(truth), there)
+
+
+def as_found(
+    points: Any, found: Any, pattern: str, *, prefix: str = "", hint: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points with 0 where there are none, and where there are some, bool ``(T, N)``."""
+    name, expected = f"{prefix}points", f"numbers of shape ({', '.join(pattern.split())})"
+    z = as_float64(points, name=name, expected=expected, hint=hint)
+    check_shape(z, pattern, name=name, hint=hint)
+    there = as_mask(found, z.shape[:2], name=f"{prefix}found", hint=_FOUND_HINT)
+    z[~there] = 0  # whatever the place of a lost point holds, NaN too
+    return as_points(z, pattern, name=name, hint=hint), there
 
 
 def as_scored_and_fit(
@@ -61,11 +99,14 @@ def as_scored_and_fit(
     fit_visible: Any,
     episode: Any = None,
     fit_episode: Any = None,
+    found: Any = None,
+    fit_found: Any = None,
 ) -> tuple[Frames, Frames]:
     """Check the frames to score on and those to fit on: the same object if there are no others."""
-    scored = as_frames(points, truth, visible, episode, prefix="")
+    scored = as_frames(points, truth, visible, episode, found, prefix="")
+    given = {"fit_visible": fit_visible, "fit_episode": fit_episode, "fit_found": fit_found}
     if fit_points is None and fit_truth is None:
-        _check_absent("fit_points", fit_visible=fit_visible, fit_episode=fit_episode)
+        _check_absent("fit_points", **given)
         fit = scored
     elif fit_points is None or fit_truth is None:
         missing = "fit_points" if fit_points is None else "fit_truth"
@@ -74,7 +115,8 @@ def as_scored_and_fit(
         if episode is None:
             _check_absent("episode", fit_episode=fit_episode)
         sizes = scored.z.shape[1], scored.y.shape[1]
-        fit = as_frames(fit_points, fit_truth, fit_visible, fit_episode, prefix="fit_", sizes=sizes)
+        masks = fit_visible, fit_episode, fit_found
+        fit = as_frames(fit_points, fit_truth, *masks, prefix="fit_", sizes=sizes)
     if len(fit.z) < 2:
         name = "points" if fit is scored else "fit_points"
         hint = "One frame is fitted exactly by a constant. Frames come first: (T, N, 2)."
@@ -120,7 +162,9 @@ def as_points(x: Any, pattern: str, *, name: str, hint: str) -> np.ndarray:
     with np.errstate(all="ignore"):
         small = np.vdot(values, values) < _LARGEST**2  # one quick number rules all of it out
     if not small:
-        check_finite(values, name=name, hint="Leave hidden frames out with visible, not with NaN.")
+        hint = "Leave hidden frames out with visible, not with NaN"
+        hint += ", and frames without a point with found." if "points" in name else "."
+        check_finite(values, name=name, hint=hint)
         largest = float(np.abs(values).max())
         if largest > _LARGEST:
             expected = f"numbers up to {_LARGEST:g}"
@@ -139,22 +183,26 @@ def _eps(x: Any) -> float:
     return float(np.finfo(np.float64).eps)
 
 
-def as_mask(visible: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
-    if visible is None:
+def as_mask(
+    flags: Any,
+    shape: tuple[int, ...],
+    *,
+    name: str,
+    hint: str = "True where the frame counts for the object.",
+) -> np.ndarray:
+    """Return flags of a shape; all true if there are none."""
+    if flags is None:
         return np.ones(shape, dtype=bool)
-    seen = _array(visible)
-    hint = "True where the frame counts for the object."
-    if seen.dtype != np.bool_:
-        raise TypeError(complain(name, f"dtype {seen.dtype}", "bool", hint))
-    check_shape(seen, " ".join(map(str, shape)), name=name, hint=hint)
-    return seen
+    mask = as_flags(flags, name=name, hint=hint)
+    check_shape(mask, " ".join(map(str, shape)), name=name, hint=hint)
+    return mask
 
 
 def as_lengths(lengths: Any) -> list[int]:
     """Return lengths of windows as a list, at least one, each at least 1."""
     hint = "Frames of a window, such as (1, 10, 100)."
     numbers = lengths.tolist() if hasattr(lengths, "tolist") else lengths
-    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+    if isinstance(numbers, str | bytes) or not isinstance(numbers, Iterable):
         raise TypeError(complain("lengths", repr(numbers), "a sequence of whole numbers", hint))
     sizes = [
         check_integer(x, name=f"lengths[{i}]", minimum=1, hint=hint) for i, x in enumerate(numbers)
@@ -167,13 +215,17 @@ def as_lengths(lengths: Any) -> list[int]:
 def _labels(episode: Any, T: int, *, name: str) -> np.ndarray:
     if episode is None:
         return np.empty(0)
-    labels = _array(episode)
     hint = "One label per frame: Episodes.flat().episode, or numpy.repeat(range(E), T)."
+    check_unmasked(episode, name=name)
+    try:
+        labels = np.asarray(
+            episode.detach().cpu() if isinstance(episode, torch.Tensor) else episode
+        )
+        numbers = np.unique(labels, return_inverse=True)[1]
+    except (TypeError, ValueError):  # rows of different lengths, or kinds that have no order
+        got = f"a {type(episode).__name__} that holds no array of one kind"
+        raise TypeError(complain(name, got, f"({T},) numbers or names", hint)) from None
     check_shape(labels, f"{T}", name=name, hint=hint)
     if labels.dtype.kind == "f":
         check_finite(labels, name=name, hint=hint)
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def _array(x: Any) -> np.ndarray:
-    return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x)
+    return numbers

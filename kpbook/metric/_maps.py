@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpbook.metric._frames import Frames
+
 # Motion below so many roundings of a coordinate's own size is none. Relative to its size and to
 # the dtype that it came in: a fixed length would call small motions still. What comes in 16 bits
 # was summed in more and rounded once; 16 of those roundings would be a tenth of the image.
@@ -18,16 +20,33 @@ _COLLINEAR = 1e-6
 # than the fit.
 _BLOCK = 64_000
 
+#: Free numbers of a fit per coordinate; identity fits nothing, but the constant of R² is one.
+UNKNOWNS = {"affine": 3, "scale": 2, "identity": 1}
+
 Rows = slice | np.ndarray  # all frames, or bool (T,)
 
 
 class Maps(NamedTuple):
-    """Maps y = A z + b of N keypoints to K objects; NaN where an object is never seen."""
+    """Maps y = A z + b of N keypoints to K objects; NaN where there are too few frames."""
 
     linear: np.ndarray  # A, (N, K, 2, 2)
     offset: np.ndarray  # b, (N, K, 2)
     error: np.ndarray  # mean squared distance on the frames of the fit, (N, K)
-    constant: np.ndarray  # mean of each object, (K, 2)
+    constant: np.ndarray  # mean of each object, (N, K, 2): over the frames of the pair
+    frames: np.ndarray  # how many frames each pair was fitted on, (N, K)
+
+
+def fit_pairs(frames: Frames, transform: str) -> Maps:
+    """Fit all pairs, each on the frames in which its object is seen and its keypoint found."""
+    if frames.found is None:
+        return fit_maps(frames.z, frames.y, frames.seen, transform, eps=frames.z_eps)
+    maps = _no_maps(frames.z.shape[1], frames.y.shape[1])
+    for keypoints, rows in groups(frames.found):
+        both = frames.seen if isinstance(rows, slice) else frames.seen & rows[:, None]
+        part = fit_maps(frames.z[:, keypoints], frames.y, both, transform, eps=frames.z_eps)
+        for whole, some in zip(maps, part, strict=True):
+            whole[keypoints] = some
+    return maps
 
 
 def fit_maps(z: np.ndarray, y: np.ndarray, seen: np.ndarray, transform: str, *, eps: float) -> Maps:
@@ -40,10 +59,9 @@ def fit_maps(z: np.ndarray, y: np.ndarray, seen: np.ndarray, transform: str, *, 
         transform: ``"affine"``, ``"scale"`` or ``"identity"``.
         eps: Relative rounding of ``z`` as it was given.
     """
-    N, K = z.shape[1], y.shape[1]
-    shapes = (N, K, 2, 2), (N, K, 2), (N, K), (K, 2)
-    maps = Maps(*(np.full(shape, np.nan) for shape in shapes))
-    for objects, rows in groups(seen):
+    maps = _no_maps(z.shape[1], y.shape[1])
+    maps.frames[:] = seen.sum(axis=0)
+    for objects, rows in groups(seen, at_least=UNKNOWNS[transform] + 1):
         ys, y_mean = about_mean(y[rows][:, objects])
         A, z_mean, explained = fit_linear(z, ys, rows, transform, eps=eps)
         shift = y_mean - (A @ z_mean[:, None, :, None])[..., 0]
@@ -52,8 +70,14 @@ def fit_maps(z: np.ndarray, y: np.ndarray, seen: np.ndarray, transform: str, *, 
         rest = (np.einsum("tki,tki->k", ys, ys) - explained).clip(min=0)
         maps.linear[:, objects], maps.offset[:, objects] = A, b
         maps.error[:, objects] = rest / len(ys) + np.square(shift - b).sum(axis=-1)
-        maps.constant[objects] = y_mean
+        maps.constant[:, objects] = y_mean
     return maps
+
+
+def _no_maps(N: int, K: int) -> Maps:
+    shapes = (N, K, 2, 2), (N, K, 2), (N, K), (N, K, 2)
+    linear, offset, error, constant = (np.full(shape, np.nan) for shape in shapes)
+    return Maps(linear, offset, error, constant, np.zeros((N, K), dtype=int))
 
 
 def fit_linear(
@@ -124,7 +148,7 @@ def _along_a_line(
     """
     u, s, vt = np.linalg.svd(x * unit, full_matrices=False)
     flat = y.reshape(len(y), -1)
-    along = u.T @ flat / s[:, None]
+    along = u.T @ flat / np.where(s > 0, s, np.inf)[:, None]  # exactly on the line: nothing across
     if s[1] > s[0] * max(cutoff, len(x) * np.finfo(np.float64).eps):
         coefficients = unit[:, None] * (vt.T @ along)  # (in, K * out)
     else:  # x is s[0] * u[:, 0] times this direction: y follows along it, and not across
@@ -158,15 +182,16 @@ def about_mean(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, start + mean
 
 
-def groups(seen: np.ndarray) -> Iterator[tuple[slice | np.ndarray, Rows]]:
-    """Objects that share their frames, and those frames; not the objects that are never seen."""
+def groups(seen: np.ndarray, at_least: int = 1) -> Iterator[tuple[slice | np.ndarray, Rows]]:
+    """Objects that share their frames, and those frames; not those seen in fewer than so many."""
     if seen.all():
-        yield slice(None), slice(None)
+        if len(seen) >= at_least:
+            yield slice(None), slice(None)
         return
     shared: dict[bytes, list[int]] = {}
     for k, frames in enumerate(seen.T):
         shared.setdefault(frames.tobytes(), []).append(k)
     for objects in shared.values():
         frames = seen[:, objects[0]]
-        if frames.any():
+        if frames.sum() >= at_least:
             yield np.array(objects), frames

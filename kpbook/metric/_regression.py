@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from kpbook.metric._frames import Frames
 from kpbook.metric._maps import about_mean, groups, rounding
 
 
-def regress(scored: Frames, fit: Frames, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Predict every object on the scored frames, ``(T, K, 2)``; also their means, ``(K, 2)``."""
+def regress(
+    scored: Frames, fit: Frames, intercept: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predict every object on the scored frames, ``(T, K, 2)``.
+
+    Also return their means on the frames of the fit, ``(K, 2)``, and which scored frames count for
+    each, bool ``(T, K)``: none for an object that has no more fit frames than unknowns.
+    """
+    T, K, _ = scored.y.shape
+    prediction, constant = np.full(scored.y.shape, np.nan), np.full((K, 2), np.nan)
+    counts = np.zeros((T, K), dtype=bool)
+    for objects, use, may in _usable(fit):
+        part = scored._replace(z=scored.z[:, use]), fit._replace(z=fit.z[:, use], seen=may)
+        guess, mean, enough = _fit(*part, intercept)
+        counted = scored.seen_with(use) & enough
+        prediction[:, objects], constant[objects] = guess[:, objects], mean[objects]
+        counts[:, objects] = counted[:, objects]
+    return prediction, constant, counts
+
+
+def _usable(fit: Frames) -> Iterator[tuple[slice | np.ndarray, slice | np.ndarray, np.ndarray]]:
+    """Objects, the keypoints that are found in half of their fit frames, and the frames to fit on.
+
+    A frame without one of those keypoints cannot be used, since all of them speak together.
+    """
+    if fit.found is None:
+        yield slice(None), slice(None), fit.seen
+        return
+    often = 2 * (fit.found.T.astype(int) @ fit.seen) >= fit.seen.sum(axis=0)  # (N, K)
+    for k, use in enumerate(often.T):
+        if use.any():
+            yield np.array([k]), use, fit.seen_with(use)
+
+
+def _fit(scored: Frames, fit: Frames, intercept: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prediction ``(T, K, 2)``, mean ``(K, 2)`` and whether there were enough frames, ``(K,)``."""
     prediction = np.full(scored.y.shape, np.nan)
     constant = np.full(scored.y.shape[1:], np.nan)
-    for objects, rows in groups(fit.seen):
+    unknowns = 2 * fit.z.shape[1] + intercept
+    for objects, rows in groups(fit.seen, at_least=unknowns + 1):
         x, x_mean = about_mean(fit.z[rows])
         y, y_mean = about_mean(fit.y[rows][:, objects])
         constant[objects] = y_mean
@@ -23,7 +60,7 @@ def regress(scored: Frames, fit: Frames, intercept: bool) -> tuple[np.ndarray, n
         A = _smallest_solution(x.reshape(len(x), -1), y.reshape(len(y), -1), noise.ravel())
         moved = (scored.z - x_mean).reshape(len(prediction), -1) @ A
         prediction[:, objects] = moved.reshape(len(moved), -1, 2) + y_mean
-    return prediction, constant
+    return prediction, constant, np.isfinite(constant[:, 0])
 
 
 def _smallest_solution(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> np.ndarray:

@@ -24,20 +24,23 @@ def in_episodes(label: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarray, np.n
     return order, np.arange(T) - np.repeat(first, sizes), np.repeat(sizes, sizes)
 
 
-def count(distance: np.ndarray, near: np.ndarray) -> tuple[float, ...]:
-    """Match each window ``(W, N, K)``, whose absent objects lie infinitely far away, and count.
+def count(
+    distance: np.ndarray, near: np.ndarray, present: np.ndarray, found: np.ndarray
+) -> tuple[float, ...]:
+    """Match each window ``(W, N, K)``, whose absent pairs lie infinitely far away, and count.
+
+    ``present`` is how many objects each window has, ``found`` how many keypoints, ``(W,)``.
 
     Returns:
         Windows, matches, detections, objects, the most possible matches, the detections that
-        would then count, and the summed distance of the matches.
+        would then count, the keypoints that have a point, and the summed distance of the matches.
     """
-    W, N, K = distance.shape
-    present = np.isfinite(distance[:, 0]).sum(axis=-1)  # (W,)
+    W, _, K = distance.shape
     pairs = _assign(distance, near)
     hit = np.isfinite(pairs)
-    matched, most = hit.sum(axis=-1), np.minimum(N, present)
-    detections, fewest = (N - np.minimum(N - m, K - present) for m in (matched, most))
-    sums = (x.sum() for x in (matched, detections, present, most, fewest, pairs[hit]))
+    matched, most = hit.sum(axis=-1), np.minimum(found, present)
+    detections, fewest = (found - np.minimum(found - m, K - present) for m in (matched, most))
+    sums = (x.sum() for x in (matched, detections, present, most, fewest, found, pairs[hit]))
     return (W, *sums)
 
 

@@ -39,20 +39,24 @@ class RegressionResult:
     """How well all keypoints together say where each of K objects is.
 
     All numbers are float64, as those of the same name in
-    :class:`~kpbook.metric.tracking.TrackingResult`. An object that is seen in no frame has NaN.
+    :class:`~kpbook.metric.tracking.TrackingResult`. An object that is seen in no frame, or in no
+    more fit frames than it has unknowns, has NaN.
 
     Attributes:
-        error: Mean over the frames in which the object is seen of the squared distance between
-            the object and its prediction, ``(K,)``.
+        error: Mean over the frames that count of the squared distance between the object and its
+            prediction, ``(K,)``.
         r2: 1 - error / baseline, ``(K,)``; NaN for an object that never moves.
         baseline: Error of the constant that was fitted on the fit frames, ``(K,)``.
         seen: Share of the scored frames in which the object is seen, ``(K,)``.
+        found: Of those, the share in which all keypoints have a point, ``(K,)``: 1 where nothing is
+            missing, 0 for an object that could not be fitted, NaN for one that is never seen.
     """
 
     error: np.ndarray
     r2: np.ndarray
     baseline: np.ndarray
     seen: np.ndarray
+    found: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,8 @@ class PrecisionRecall:
         matched: Matched pairs over all windows, int64.
         detections: Detections that count, over all windows, int64.
         objects: Objects that are present, over all windows, int64.
+        found: Share of all keypoints and windows in which the keypoint has a point often enough
+            to be a detection; 1 where nothing is missing.
     """
 
     lengths: np.ndarray
@@ -81,6 +87,7 @@ class PrecisionRecall:
     matched: np.ndarray
     detections: np.ndarray
     objects: np.ndarray
+    found: np.ndarray
 
 
 def regression_error(
@@ -92,6 +99,8 @@ def regression_error(
     intercept: bool = True,
     visible: Any = None,
     fit_visible: Any = None,
+    found: Any = None,
+    fit_found: Any = None,
 ) -> RegressionResult:
     r"""Judge N keypoints by what all of them together say about each of K objects.
 
@@ -102,10 +111,14 @@ def regression_error(
     :math:`b_k` unless a flag adds it, so ``intercept=False`` is their default, not ours.
 
     This measures information, not localisation: keypoints that lie nowhere near an object may
-    still say together where it is. An object has 2 N + 1 unknowns per coordinate. With no more
-    frames to fit on than that, the fit is exact whatever the keypoints do, so fit on many frames
-    and score on others. Where many solutions fit equally well (keypoints that never move, move
-    together, or outnumber the frames), A is the one of the smallest norm.
+    still say together where it is. An object has 2 N + 1 unknowns per coordinate, 2 N without an
+    intercept. With no more frames to fit on than that, the fit is exact whatever the keypoints do:
+    the error is NaN then. So fit on many frames, and score on others. Where many solutions fit
+    equally well (keypoints that never move, or move together), A is the one of the smallest norm.
+
+    A keypoint that is found in less than half of the fit frames in which an object is seen is left
+    out for that object. Of the others all have to be found: a frame without one of them counts
+    neither in the fit nor in the score.
 
     Args:
         points: Keypoints, ``(T, N, 2)``, order (x, y); array or tensor.
@@ -117,6 +130,9 @@ def regression_error(
         visible: bool ``(T, K)``: where it is false, the frame does not count for the object.
             Without ``fit_points`` that holds for the fit too.
         fit_visible: bool ``(F, K)``, as ``visible``; without it every fit frame counts.
+        found: bool ``(T, N)``: where it is false, the keypoint has no point, and whatever stands
+            there is ignored. Without ``fit_points`` that holds for the fit too.
+        fit_found: bool ``(F, N)``, as ``found``; without it all fit frames have all points.
 
     Raises:
         TypeError: If an argument does not hold numbers, or a mask is not boolean.
@@ -127,25 +143,25 @@ def regression_error(
         UserWarning: If most of the truth, or of the keypoints without an intercept, lies far
             outside the image, as pixels do.
     """
-    scored, fit = as_scored_and_fit(
-        points, truth, fit_points, fit_truth, visible=visible, fit_visible=fit_visible
-    )
+    masks = {"visible": visible, "fit_visible": fit_visible, "found": found, "fit_found": fit_found}
+    scored, fit = as_scored_and_fit(points, truth, fit_points, fit_truth, **masks)
     suspects = [("truth", scored.y, scored.seen), ("fit_truth", fit.y, fit.seen)]
-    warn_of_pixels(*suspects, *([] if intercept else [("points", scored.z, None)]))
-    prediction, constant = regress(scored, fit, intercept)
+    warn_of_pixels(*suspects, *([] if intercept else [("points", scored.z, scored.found)]))
+    prediction, constant, counts = regress(scored, fit, intercept)
     K = len(constant)
     error, r2, baseline = np.full((3, K), np.nan)
-    fitted = np.isfinite(constant[:, 0])
-    for objects, rows in groups(scored.seen):
+    for objects, rows in groups(counts):
         k = np.arange(K)[objects]
-        k = k[fitted[k]]
         y, guess = time_last(scored.y[rows][:, k]), time_last(prediction[rows][:, k])
         error_xy, baseline[k], r2[k] = score(y, guess, constant[k], scored.y_eps)
         error[k] = error_xy.sum(axis=-1)
-    return RegressionResult(error, r2, baseline, scored.seen.mean(axis=0))
+    answered = _share(counts.sum(axis=0), scored.seen.sum(axis=0))
+    return RegressionResult(error, r2, baseline, scored.seen.mean(axis=0), answered)
 
 
-def pck(predicted: Any, truth: Any, radius: Any, *, visible: Any = None) -> np.ndarray:
+def pck(
+    predicted: Any, truth: Any, radius: Any, *, visible: Any = None, found: Any = None
+) -> np.ndarray:
     """Return the share of frames in which each object's point lies within a radius, ``(K,)``.
 
     PCK is the percentage of correct keypoints, here a share. Give it
@@ -160,6 +176,8 @@ def pck(predicted: Any, truth: Any, radius: Any, *, visible: Any = None) -> np.n
         truth: Objects, ``(T, K, 2)``, image coordinates.
         radius: Largest distance that is correct, > 0, image coordinates: one number, or ``(K,)``.
         visible: bool ``(T, K)``: where it is false, the frame does not count for the object.
+        found: bool ``(T, K)``: where it is false, the object's keypoint has no point, and the
+            frame does not count either: ``result.chosen_found(found)``.
 
     Returns:
         Shares from 0 to 1, float64; NaN for an object that is never seen or predicted nowhere.
@@ -177,10 +195,11 @@ def pck(predicted: Any, truth: Any, radius: Any, *, visible: Any = None) -> np.n
     hint = "One point per object: result.chosen(points) or result.predict(points)."
     p = as_float64(predicted, name="predicted", expected=f"({T}, {K}, 2) numbers", hint=hint)
     check_shape(p, f"{T} {K} 2", name="predicted", hint=hint)
+    there = as_mask(found, (T, K), name="found", hint="True where the object's keypoint is found.")
     nowhere = np.isnan(p).all(axis=(0, 2))
-    p[:, nowhere] = 0
-    check_finite(p, name="predicted", hint="Leave hidden frames out with visible, not with NaN.")
-    seen = as_mask(visible, (T, K), name="visible") & ~nowhere
+    p[~there | nowhere] = 0
+    check_finite(p, name="predicted", hint="Leave frames without a point out with found.")
+    seen = as_mask(visible, (T, K), name="visible") & there & ~nowhere
     near = _as_radius(radius, K)
     warn_of_pixels(("truth", y, seen), ("predicted", p, seen))
     return _share(((distance(p, y) <= near) & seen).sum(axis=0), seen.sum(axis=0))
@@ -194,6 +213,7 @@ def precision_recall(
     *,
     visible: Any = None,
     episode: Any = None,
+    found: Any = None,
 ) -> PrecisionRecall:
     """Match keypoints to objects over windows of time, and count.
 
@@ -208,6 +228,10 @@ def precision_recall(
     leaves the truth, and as many unmatched keypoints as there are absent objects are not counted
     as detections, since a network cannot switch off the keypoint of what has left.
 
+    Keypoints that are not found: a keypoint is a detection of a window if it has a point in at
+    least half of its frames, and its distance to an object is the mean over those in which the
+    object is present, too. One that is not is matched with nothing.
+
     The paper gives a network as many keypoints as there are objects. With more of them, precision
     is at most K / N however good they are, so read it beside ``ceiling``.
 
@@ -220,6 +244,8 @@ def precision_recall(
         visible: bool ``(T, K)``: where it is false, the object is absent.
         episode: Label of each frame's episode, ``(T,)``; its frames count in the order in which
             they come. Without it all frames are one episode.
+        found: bool ``(T, N)``: where it is false, the keypoint has no point, and whatever stands
+            there is ignored.
 
     Raises:
         TypeError: If an argument does not hold numbers, the mask is not boolean, or a length is
@@ -230,7 +256,7 @@ def precision_recall(
     Warns:
         UserWarning: If most of the truth or of the keypoints lie far outside the image.
     """
-    frames = as_frames(points, truth, visible, episode, prefix="")
+    frames = as_frames(points, truth, visible, episode, found, prefix="")
     (T, N, _), K = frames.z.shape, frames.y.shape[1]
     near = _as_radius(radius, K)
     order, place, size = in_episodes(frames.episode, T)
@@ -239,17 +265,24 @@ def precision_recall(
         got, name = max(sizes), f"lengths[{sizes.index(max(sizes))}]"
         expected = f"at most {longest}, the frames of the longest episode"
         raise ValueError(complain(name, got, expected, "A window lies inside one episode."))
-    warn_of_pixels(("truth", frames.y, frames.seen), ("points", frames.z, None))
-    present = frames.seen[order]
+    warn_of_pixels(("truth", frames.y, frames.seen), ("points", frames.z, frames.found))
+    present, there = frames.seen[order], np.ones((T, 1), dtype=bool)
+    if frames.found is not None:
+        there = frames.found[order]
+    both = present[:, None] & there[..., None]  # (T, N, K), or (T, 1, K) with all keypoints
     apart = distance(frames.z[order, :, None], frames.y[order, None])  # (T, N, K)
-    apart *= present[:, None]  # what is absent adds nothing to a sum
+    apart *= both  # what is absent adds nothing to a sum
     counts = []
     for length in sizes:
         whole = place < size - size % length
-        time = present[whole].reshape(-1, length, K).sum(axis=1)[:, None]
+        time = both[whole].reshape(-1, length, *both.shape[1:]).sum(axis=1)
         total = apart[whole].reshape(-1, length, N, K).sum(axis=1)
-        mean = np.where(time > 0, total / np.maximum(time, 1), np.inf)  # (windows, N, K)
-        counts.append(count(mean, near))
+        often = 2 * there[whole].reshape(-1, length, there.shape[1]).sum(axis=1) >= length
+        usable = (time > 0) & often[..., None]
+        mean = np.where(usable, total / np.maximum(time, 1), np.inf)  # (windows, N, K)
+        objects = present[whole].reshape(-1, length, K).any(axis=1).sum(axis=-1)
+        detections = np.broadcast_to(often, mean.shape[:2]).sum(axis=-1)
+        counts.append((*count(mean, near, objects, detections), mean.shape[0] * N))
     return _summary(np.array(sizes), np.array(counts).T)
 
 
@@ -257,8 +290,8 @@ def precision_recall(
 
 
 def _summary(lengths: np.ndarray, counts: np.ndarray) -> PrecisionRecall:
-    *whole, distance = counts
-    windows, matched, detections, objects, most, fewest = (x.astype(np.int64) for x in whole)
+    *whole, distance, places = counts
+    windows, matched, detections, objects, most, fewest, found = (x.astype(np.int64) for x in whole)
     return PrecisionRecall(
         lengths=lengths,
         precision=_share(matched, detections),
@@ -269,6 +302,7 @@ def _summary(lengths: np.ndarray, counts: np.ndarray) -> PrecisionRecall:
         matched=matched,
         detections=detections,
         objects=objects,
+        found=_share(found, places),
     )
 
 

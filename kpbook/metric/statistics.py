@@ -121,7 +121,8 @@ def bootstrap_interval(
         The lower and the upper end.
 
     Raises:
-        TypeError: If ``scores`` or the statistic's values are not numbers.
+        TypeError: If ``scores`` or the statistic's values are not numbers, or an option is of
+            another kind.
         ValueError: If there are fewer than two runs, a score or a statistic's value is NaN or
             infinite, the statistic returns more than one number for a sample, or an option is out
             of range.
@@ -130,7 +131,10 @@ def bootstrap_interval(
     if (R := len(x) if x.ndim else 1) < 2:
         hint = "The first axis are the runs; one run does not say how runs differ."
         raise ValueError(complain("scores", f"{R} run", "at least 2", hint))
-    _check_level(level)
+    level = _as_level(level)
+    if not callable(statistic):
+        got, expected = f"a {type(statistic).__name__}", "a function of an array, such as np.mean"
+        raise TypeError(complain("statistic", got, expected))
     check_integer(draws, name="draws", minimum=_FEWEST_DRAWS, hint="10,000 are usual.")
     check_integer(seed, name="seed", minimum=0)
     drawn = np.random.default_rng(seed).integers(R, size=(draws, R))
@@ -153,7 +157,7 @@ def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
         level: Share of all cases in which such an interval is to hold the true share.
 
     Raises:
-        TypeError: If ``hits`` or ``trials`` is not a whole number.
+        TypeError: If ``hits`` or ``trials`` is not a whole number, or ``level`` is no number.
         ValueError: If there are no trials or more hits than trials, or ``level`` does not lie
             between 0 and 1.
     """
@@ -161,7 +165,7 @@ def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     k = check_integer(hits, name="hits", minimum=0, hint="A count, not a share.")
     if k > n:
         raise ValueError(complain("hits", k, f"at most {n}", "Hits first: wilson(hits, trials)."))
-    _check_level(level)
+    level = _as_level(level)
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (2 * k + z**2) / (2 * (n + z**2))
     half = z * math.sqrt(z**2 + 4 * k * (n - k) / n) / (2 * (n + z**2))
@@ -208,8 +212,12 @@ def _takes_axis(statistic: Callable[..., Any]) -> bool:
         return False
 
 
-def _check_level(level: float) -> None:
-    hint = "0.95 gives a 95 % interval."
-    check_range(level, 0, 1, name="level", hint=hint)
-    if level in (0, 1):
+def _as_level(level: Any) -> float:
+    hint, expected = "0.95 gives a 95 % interval.", "a number between 0 and 1"
+    x = as_float64(level, name="level", expected=expected, hint=hint)
+    if x.ndim or isinstance(level, bool):
+        raise TypeError(complain("level", repr(level), expected, hint))
+    check_range(x, 0, 1, name="level", hint=hint)
+    if x in (0, 1):
         raise ValueError(complain("level", level, "more than 0 and less than 1", hint))
+    return float(x)

@@ -9,8 +9,8 @@ error is that map's mean squared distance over T frames:
 
 Source: Cramer et al. (2024), eq. (1), as a mean over frames. Their text prints a sum; their code,
 and their thresholds, belong to the mean. Beyond the paper: the map is fitted, and the keypoint
-chosen, on frames of its own; hidden frames are left out; R² and the within-episode error stand
-beside the error.
+chosen, on frames of its own; hidden frames, and frames without a point, are left out; R² and the
+within-episode error stand beside the error.
 
 All pairs are solved at once by centred 2x2 normal equations in float64; a keypoint that moves along
 a line by the pseudo-inverse.
@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from kpbook._arrays import as_float64
+from kpbook._arrays import as_flags, as_float64
 from kpbook._checks import check_choice, check_positive, check_shape, complain
 from kpbook.grid import Size, to_pixels
 from kpbook.metric._frames import Frames, as_points, as_scored_and_fit, warn_of_pixels
-from kpbook.metric._maps import about_each_mean, fit_linear, fit_maps, groups
+from kpbook.metric._maps import UNKNOWNS, Maps, about_each_mean, fit_linear, fit_pairs, groups
 from kpbook.metric._scores import mean_square, rounding_of, score, time_last
 
 #: Object -> largest error of a tracked object. Source: Cramer et al. (2024), section 5.1; the
@@ -56,22 +56,31 @@ _SWAPPED_HINT = (
 class TrackingResult:
     """How well each of K objects is tracked, and by which of N keypoints.
 
-    All numbers are float64, lengths in image coordinates (-1 to +1). An object that is seen in no
-    frame has error NaN and keypoint -1. "Mean" is what ``reduction="mean"`` gives.
+    All numbers are float64, lengths in image coordinates (-1 to +1). An object that is seen in too
+    few frames to fit it, or in none to score it, has error NaN and keypoint -1: it is not tracked.
+    So has one without a keypoint that is found often enough. "Mean" is what ``reduction="mean"``
+    gives. A frame counts for an object if it is seen and its keypoint found there.
+
+    An affine map has 3 free numbers per coordinate, so 3 frames are always fitted exactly: it takes
+    at least 4. Scale takes 3, and identity 2, for the constant that R² compares it with.
 
     Attributes:
-        error: Mean over the frames in which the object is seen of the squared distance between
-            the object and its keypoint's prediction, ``(K,)``.
+        error: Mean over the frames that count of the squared distance between the object and its
+            keypoint's prediction, ``(K,)``.
         keypoint: Index of the keypoint that fits the object best on the fit frames, ``(K,)``.
         r2: 1 - error / baseline, ``(K,)``: 1 is perfect, 0 no better than a constant, and worse
             than that is negative. NaN for an object that never moves.
         within: Error of the same keypoint after both were centred in each episode, with the
             linear part fitted anew, ``(K,)``: does it follow motion, or only know where things
-            lie? NaN without ``episode``, and for an object that moves in no episode.
+            lie? NaN without ``episode``, for an object that moves in no episode, and if the frames
+            that the linear part is fitted on, less one for each episode, are no more than its free
+            numbers per coordinate: 2 affine, 1 scale, 0 identity.
         baseline: Error of the constant that was fitted on the fit frames, ``(K,)``.
         within_baseline: Error of not moving at all within an episode, ``(K,)``.
         error_xy: The two coordinates' parts of the error, ``(K, 2)``.
         seen: Share of the scored frames in which the object is seen, ``(K,)``.
+        found: Of those, the share in which its keypoint has a point, ``(K,)``: 1 where nothing is
+            missing, 0 without a keypoint, NaN for an object that is never seen.
         fit_error: Error of every pair on the fit frames, ``(N, K)``.
         linear: Matrix A of each object's map, ``(K, 2, 2)``.
         offset: Shift b of each object's map, ``(K, 2)``.
@@ -85,6 +94,7 @@ class TrackingResult:
     within_baseline: np.ndarray
     error_xy: np.ndarray = field(repr=False)
     seen: np.ndarray = field(repr=False)
+    found: np.ndarray = field(repr=False)
     fit_error: np.ndarray = field(repr=False)
     linear: np.ndarray = field(repr=False)
     offset: np.ndarray = field(repr=False)
@@ -102,7 +112,7 @@ class TrackingResult:
     def predict(self, points: Any) -> np.ndarray:
         """Where the chosen keypoints of ``(T, N, 2)`` say the objects are, ``(T, K, 2)``.
 
-        An object that is seen in no frame is predicted nowhere: NaN.
+        An object without a keypoint is predicted nowhere: NaN.
         """
         moved = np.einsum("koi,tki->tko", self.linear, self.chosen(points))
         return np.asarray(moved + self.offset)
@@ -110,11 +120,21 @@ class TrackingResult:
     def chosen(self, points: Any) -> np.ndarray:
         """The chosen keypoints of ``(T, N, 2)``, one per object and before the map, ``(T, K, 2)``.
 
-        An object that is seen in no frame has none: NaN, where an index of -1 takes the last.
+        An object without a keypoint has none: NaN, where an index of -1 takes the last.
         """
         hint = "The same keypoints as in the fit."
         z = as_points(points, f"T {len(self.fit_error)} 2", name="points", hint=hint)
         return np.where((self.keypoint < 0)[:, None], np.nan, z[:, self.keypoint])
+
+    def chosen_found(self, found: Any) -> np.ndarray:
+        """Where the chosen keypoints of ``found (T, N)`` have a point, bool ``(T, K)``.
+
+        An object without a keypoint has none.
+        """
+        hint = "The same keypoints as in the fit."
+        there = as_flags(found, name="found", hint=hint)
+        check_shape(there, f"T {len(self.fit_error)}", name="found", hint=hint)
+        return there[:, self.keypoint] & (self.keypoint >= 0)
 
 
 def tracking_error(
@@ -128,6 +148,8 @@ def tracking_error(
     *,
     fit_visible: Any = None,
     fit_episode: Any = None,
+    found: Any = None,
+    fit_found: Any = None,
     reduction: str = "mean",
 ) -> TrackingResult:
     r"""Judge N keypoints by the K objects that they should follow.
@@ -137,8 +159,12 @@ def tracking_error(
 
     Where many maps fit equally well, A is the one of the smallest norm, in the keypoints' own
     units; the shift does not count. So a keypoint that never moves predicts the object's mean, and
-    one that moves along a line says nothing across it. Three frames, or fewer, are always fitted
-    exactly by an affine map.
+    one that moves along a line says nothing across it.
+
+    A keypoint that is not found in a frame has no point there; the frame counts neither in its fits
+    nor in its score, and the result says how many were left (``found``). One that is found in less
+    than half of the fit frames in which an object is seen cannot be that object's keypoint: else
+    one that answers in easy frames only would win.
 
     Args:
         points: Keypoints, ``(T, N, 2)``, order (x, y); array or tensor.
@@ -156,6 +182,9 @@ def tracking_error(
             moves well in those: where it hardly moves, the noise of the keypoint outweighs the
             motion, the map shrinks towards 0, and a keypoint that follows is called one that
             does not.
+        found: bool ``(T, N)``: where it is false, the keypoint has no point, and whatever stands
+            there is ignored. Without ``fit_points`` that holds for the fit too.
+        fit_found: bool ``(F, N)``, as ``found``; without it all fit frames have all points.
         reduction: ``"mean"`` over the frames in which the object is seen, as in the paper's code
             and for its thresholds; or ``"sum"``, as eq. (1) is printed. It applies to ``error``,
             ``within``, their baselines and ``fit_error``; R² and pixels are the same for both.
@@ -181,10 +210,12 @@ def tracking_error(
         fit_visible=fit_visible,
         episode=episode,
         fit_episode=fit_episode,
+        found=found,
+        fit_found=fit_found,
     )
     truths = ("truth", scored.y, scored.seen), ("fit_truth", fit.y, fit.seen)
     # A fitted map takes keypoints in any unit.
-    units = [("points", scored.z, None)] if transform == "identity" else []
+    units = [("points", scored.z, scored.found)] if transform == "identity" else []
     warn_of_pixels(*truths, *units)
     result = _judge(scored, fit, transform)
     free = result if transform == "affine" else _judge(fit, fit, "affine")
@@ -239,22 +270,22 @@ def _swaps_axes(result: TrackingResult) -> bool:
 
 def _judge(scored: Frames, fit: Frames, transform: str) -> TrackingResult:
     """Fit all pairs, choose each object's keypoint, and score that one."""
-    maps = fit_maps(fit.z, fit.y, fit.seen, transform, eps=fit.z_eps)
-    K = scored.y.shape[1]
-    keypoint, seen = np.full(K, -1), np.zeros(K)
+    maps = fit_pairs(fit, transform)
+    keypoint = _choose(maps, fit)
+    counts = scored.counts_for(keypoint)
+    keypoint[~counts.any(axis=0)] = -1
+    K = len(keypoint)
     linear, offset = np.full((K, 2, 2), np.nan), np.full((K, 2), np.nan)
     r2, within, baseline, within_baseline = np.full((4, K), np.nan)
     error_xy = np.full((K, 2), np.nan)
-    fitted = np.isfinite(maps.constant[:, 0])
-    for objects, rows in groups(scored.seen):
-        seen[objects] = 1 if isinstance(rows, slice) else rows.mean()
+    for objects, rows in groups(counts):
         k = np.arange(K)[objects]
-        k = k[fitted[k]]
-        n = keypoint[k] = maps.error[:, k].argmin(axis=0)
+        k = k[keypoint[k] >= 0]
+        n = keypoint[k]
         A, b = linear[k], offset[k] = maps.linear[n, k], maps.offset[n, k]
         z, y = time_last(scored.z[rows][:, n]), time_last(scored.y[rows][:, k])
         prediction = A @ z + b[..., None]
-        error_xy[k], baseline[k], r2[k] = score(y, prediction, maps.constant[k], scored.y_eps)
+        error_xy[k], baseline[k], r2[k] = score(y, prediction, maps.constant[n, k], scored.y_eps)
     if scored.episode.size:
         for i in np.flatnonzero(keypoint >= 0).tolist():
             pair = int(keypoint[i]), i
@@ -267,16 +298,33 @@ def _judge(scored: Frames, fit: Frames, transform: str) -> TrackingResult:
         baseline=baseline,
         within_baseline=within_baseline,
         error_xy=error_xy,
-        seen=seen,
+        seen=scored.seen.mean(axis=0),
+        found=_found(scored, keypoint),
         fit_error=maps.error,
         linear=linear,
         offset=offset,
     )
 
 
+def _choose(maps: Maps, fit: Frames) -> np.ndarray:
+    """Keypoint of each object, ``(K,)``: the best fit of those that may be it; -1 without any."""
+    may = np.isfinite(maps.error) & (2 * maps.frames >= fit.seen.sum(axis=0))
+    best = np.where(may, maps.error, np.inf).argmin(axis=0)
+    return np.where(may.any(axis=0), best, -1)
+
+
+def _found(scored: Frames, keypoint: np.ndarray) -> np.ndarray:
+    counted = (scored.counts_for(keypoint) & (keypoint >= 0)).sum(axis=0)
+    seen = scored.seen.sum(axis=0)
+    return np.asarray(counted / np.where(seen > 0, seen, np.nan))
+
+
 def _summed(result: TrackingResult, scored: Frames, fit: Frames) -> TrackingResult:
     """Means over frames times their number."""
-    T, F = scored.seen.sum(axis=0), fit.seen.sum(axis=0)
+    T = scored.counts_for(result.keypoint).sum(axis=0)
+    F = fit.seen.sum(axis=0)
+    if fit.found is not None:  # each pair has its own frames
+        F = fit.found.T.astype(int) @ fit.seen
     names = ("error", "within", "baseline", "within_baseline")
     sums = {name: T * getattr(result, name) for name in names}
     return replace(result, **sums, fit_error=F * result.fit_error)
@@ -289,6 +337,10 @@ def _within(scored: Frames, fit: Frames, n: int, k: int, transform: str) -> tupl
     if still <= rounding_of(_pair(scored, n, k)[1], scored.y_eps):
         return np.nan, still
     source = fit if fit.episode.size else scored
+    counts = source.counts_of(n, k)
+    motions = counts.sum() - np.unique(source.episode[counts]).size  # each mean takes one
+    if motions < UNKNOWNS[transform]:  # the shift is no longer free: as many are fitted exactly
+        return np.nan, still
     size = mean_square(_pair(source, n, k)[0])
     z_fit, y_fit = (x.T[:, None] for x in _pair_in_episodes(source, n, k))
     A, *_ = fit_linear(z_fit, y_fit, slice(None), transform, eps=source.z_eps, size=size[None])
@@ -296,15 +348,15 @@ def _within(scored: Frames, fit: Frames, n: int, k: int, transform: str) -> tupl
 
 
 def _pair(frames: Frames, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoint n and object k, each ``(2, M)``, in the frames that count for k."""
-    seen = frames.seen[:, k]
-    rows = slice(None) if seen.all() else seen
+    """Keypoint n and object k, each ``(2, M)``, in the frames that count for both."""
+    counts = frames.counts_of(n, k)
+    rows = slice(None) if counts.all() else counts
     z, y = frames.z[rows, n].T, frames.y[rows, k].T
     return z.astype(np.float64), y.astype(np.float64)
 
 
 def _pair_in_episodes(frames: Frames, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The pair with each episode's mean taken away."""
-    label = frames.episode[frames.seen[:, k]]
+    label = frames.episode[frames.counts_of(n, k)]
     z, y = _pair(frames, n, k)
     return about_each_mean(z, label), about_each_mean(y, label)

@@ -94,7 +94,7 @@ def _again(
     config = {k: v for k, v in recorded.config.items() if k not in ("settings", "digest")}
     settings = recorded.config["settings"]
     extractor: Any = registry.build(
-        settings["architecture"], seed=recorded.seed, **settings["overrides"]
+        settings["architecture"], seed=recorded.seed or 0, **settings["overrides"]
     )
     cpu = torch.device("cpu")
     with own_randomness(config["seed"], cpu), torch.enable_grad():

@@ -240,7 +240,17 @@ def _steps(entry: dict[str, Any], where: str) -> tuple[int, dict[str, Any]]:
     (key,) = given
     count = check_integer(entry[key], name=f"{where}: {key}", minimum=1)
     steps = count if key == "steps" else math.ceil(count / int(extractor.images_per_batch))
-    return steps, dict(extractor.config)
+    return steps, _built(entry["architecture"], extractor.config)
+
+
+def _built(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a network; ``small`` only where it is not what the name says.
+
+    It came after runs had been recorded, which are to keep their digest.
+    """
+    family = registry.family(architecture)
+    named = family.options_of(architecture) if hasattr(family, "options_of") else {}
+    return {k: v for k, v in config.items() if k != "small" or v != named.get("small")}
 
 
 def _seeds(seeds: Any, where: str) -> list[int]:

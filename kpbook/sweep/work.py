@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kpbook import training, zoo
 from kpbook._files import write_atomically
+from kpbook.detect import device_of, keypoints
 from kpbook.episodes import Episodes
 from kpbook.extractors import registry
+from kpbook.extractors.base import Draws, offers
 from kpbook.images import resize, to_float
 from kpbook.judge import by_halves
 from kpbook.sweep.plan import Job, episodes_of
@@ -153,9 +154,11 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         value over all validation frames, at the size of the reconstruction, if it draws. A number
         that does not exist is ``None``.
     """
-    points, reconstruction = _run(extractor, validation, draws)
-    result = by_halves(points, validation.flat())
-    row: dict[str, Any] = {"reconstruction_error": reconstruction} if draws else {}
+    result = by_halves(keypoints(extractor, validation), validation.flat())
+    drawn = draws and offers(extractor, Draws)
+    row: dict[str, Any] = {}
+    if drawn:
+        row["reconstruction_error"] = _reconstruction_error(extractor, validation)
     for k, name in enumerate(validation.objects):
         for part in ("error", "r2"):
             value = float(getattr(result, part)[k])
@@ -165,17 +168,13 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
 
 
 @torch.no_grad()
-def _run(extractor: Any, validation: Episodes, draws: bool) -> tuple[Tensor, float]:
-    """Keypoints ``(M, N, 2)`` of all frames in a row, and the mean squared reconstruction error."""
-    frames = validation.flat().images
-    device = next(extractor.parameters()).device
-    points, errors = [], []
+def _reconstruction_error(extractor: Any, validation: Episodes) -> float:
+    """Mean squared error per colour value over all frames."""
+    frames, device = validation.flat().images, device_of(extractor)
+    errors = []
     for start in range(0, len(frames), _BATCH):
         images = to_float(frames[start : start + _BATCH], device)
-        points.append(extractor(images).cpu())
-        if draws:
-            drawn = extractor.reconstruct(images)
-            target = resize(images, drawn.shape[-2:])
-            errors.append((drawn - target).square().mean((1, 2, 3)).cpu())
-    mean = float(torch.cat(errors).double().mean()) if draws else math.nan
-    return torch.cat(points), mean
+        drawn = extractor.reconstruct(images)
+        target = resize(images, drawn.shape[-2:])
+        errors.append((drawn - target).square().mean((1, 2, 3)).cpu())
+    return float(torch.cat(errors).double().mean())

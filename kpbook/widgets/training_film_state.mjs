@@ -16,7 +16,7 @@ export function clean(raw, { steps, frames, objects }) {
 
 /**
  * zlib-compressed bytes to {points, frames, heat, drawn}: float32 points, then uint8 arrays, in the
- * order and the shapes of kpbook.sweep.replay.
+ * order and the shapes of kpbook.recordings.training_film.
  */
 export async function unpack(view, { steps, frames, points, objects, H, W, h, w, drawn }) {
   const flat = (await inflate(view)).buffer;

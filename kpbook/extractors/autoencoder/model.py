@@ -131,8 +131,7 @@ class SpatialAutoencoder(nn.Module):
         if self.coordinates != "image":
             return points
         size = self.image_size
-        image: Tensor = map_to_image(points, self.map_size, size, self.stride, self.offset)
-        return image
+        return map_to_image(points, self.map_size, size, self.stride, self.offset)
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` in [0, 1] to heat maps ``(B, N, h, w)``."""
@@ -142,8 +141,8 @@ class SpatialAutoencoder(nn.Module):
     def scores(self, images: Tensor) -> Tensor:
         """Images to what goes into the softmax, over the temperature, ``(B, N, h, w)``."""
         tau = self.temperature().expand(self.keypoints)
-        scores: Tensor = self.encoder(channels_last(images))
-        return scores / tau[:, None, None]
+        scores: Tensor = self.encoder(channels_last(images)) / tau[:, None, None]
+        return scores
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images ``float (B, 3, H, W)`` to their pictures ``(B, 3, 64, 64)``, not clipped."""
