@@ -131,8 +131,10 @@ def test_what_the_page_draws_is_what_the_simulator_draws(simulator):
 def test_the_shipped_poses_are_taken_again_byte_for_byte(simulator, tmp_path):
     again, shipped = poses_module.take(), Poses.sample()
     assert len(shipped) >= 12
-    for name in ("frames", "depth_m", "hand", "seeds", "actions", "example", "places"):
+    for name in ("frames", "depth_m", "seeds", "actions", "example", "places"):
         np.testing.assert_array_equal(getattr(again, name), getattr(shipped, name))
+    # Products of float64 matrices: another processor adds them in another order.
+    np.testing.assert_allclose(again.hand, shipped.hand, rtol=0, atol=1e-14)
     assert again.camera == shipped.camera
 
 

@@ -20,7 +20,7 @@ import torch
 
 from kpbook import runs, zoo
 from kpbook.episodes import Episodes
-from kpbook.extractors import autoencoder
+from kpbook.extractors.autoencoder import names
 from kpbook.images import resize, to_float
 from kpbook.sweep import __main__ as sweep_main
 from kpbook.sweep import metrics, plan, tables, transfer, work
@@ -74,10 +74,9 @@ def test_a_file_becomes_one_job_for_each_run_and_seed(config):
 
 def test_another_default_is_another_run(config, monkeypatch):
     before = plan.read(config())
-    options = {**autoencoder.ARCHITECTURES["dsae"].options, "keypoints": 3, "velocity": 0.2}
-    changed = autoencoder.ARCHITECTURES["dsae"]._replace(options=options)
-    table = {**autoencoder.ARCHITECTURES, "dsae": changed}
-    monkeypatch.setattr(autoencoder, "ARCHITECTURES", table)
+    options = {**names.ARCHITECTURES["dsae"].options, "keypoints": 3, "velocity": 0.2}
+    changed = names.ARCHITECTURES["dsae"]._replace(options=options)
+    monkeypatch.setattr(names, "ARCHITECTURES", {**names.ARCHITECTURES, "dsae": changed})
     after = plan.read(config())
     assert [a.digest == b.digest for a, b in zip(before, after, strict=True)] == [
         False,
@@ -283,9 +282,9 @@ def test_finished_runs_of_other_settings_are_refused_unless_forced(config, tmp_p
 
 def test_only_takes_runs_and_jobs(config, capsys):
     path = str(config())
-    for pattern, names in (("a", ["a-s0", "a-s1"]), ("*-s[15]", ["a-s1", "b-s5"])):
+    for pattern, wanted in (("a", ["a-s0", "a-s1"]), ("*-s[15]", ["a-s1", "b-s5"])):
         assert main([path, "--dry-run", "--only", pattern]) == 0
-        assert re.findall(r"\w-s\d", capsys.readouterr().out) == names
+        assert re.findall(r"\w-s\d", capsys.readouterr().out) == wanted
     assert main([path, "--dry-run", "--only", "A"]) == 2
     assert "--only: got 'A', expected a pattern of some of: a, b" in capsys.readouterr().err
 
@@ -349,7 +348,7 @@ def painted(rng, move):
 
 def test_the_map_is_fitted_on_the_first_half_and_scored_on_the_second():
     """Catches: halves swapped, a fit on all frames, another keypoint."""
-    row = work.evaluate(Painted(), painted(np.random.default_rng(0), move=[0.3, 0.4]))
+    row = work.evaluate(Painted().eval(), painted(np.random.default_rng(0), move=[0.3, 0.4]))
     assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)  # 0.3² + 0.4²
     assert row["keypoint/mover"] == 1
     assert row["r2/still"] is None
