@@ -23,9 +23,9 @@ from kpbook.heatmaps import (
 __version__ = "0.1.0"
 #: Loaded at their first use as ``kpbook.<name>``.
 _MODULES = (
-    "bench", "cameras", "claims", "episodes", "export", "extractors", "images", "judge", "ledger",
-    "losses", "metric", "plot", "recorded", "runs", "sweep", "tier", "training", "widgets", "world",
-    "zoo",
+    "bench", "cameras", "claims", "cores", "detect", "episodes", "export", "extractors", "images",
+    "judge", "ledger", "losses", "metric", "plot", "points", "recorded", "recordings", "runs",
+    "sweep", "tables", "tier", "training", "widgets", "world", "zoo",
 )  # fmt: skip
 __all__ = [
     "entropy",

@@ -10,6 +10,7 @@ import difflib
 import functools
 import importlib
 import math
+import re
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -190,6 +191,14 @@ def check_choice(value: Any, choices: Iterable[str], *, name: str, hint: str = "
     guess = f"Did you mean {close[0]!r}?" if close else ""
     expected = "one of " + ", ".join(repr(n) for n in names)
     raise ValueError(complain(name, repr(value), expected, " ".join(filter(None, [guess, hint]))))
+
+
+def check_name(value: Any, *, name: str) -> str:
+    """Return ``value``; raise ``ValueError`` unless it can be the name of a file everywhere."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(value)):
+        expected = "letters, digits, '.', '_' and '-'"
+        raise ValueError(complain(name, repr(value), expected, "It becomes a file's name."))
+    return str(value)
 
 
 def require(module: str, *, extra: str, purpose: str, hint: str = "") -> ModuleType:

@@ -1,10 +1,14 @@
-"""Files that are either whole or not there."""
+"""Files that are written whole or not at all, and the one reader of YAML."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from kpbook._checks import complain, require
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:
@@ -27,3 +31,32 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def read_yaml(path: str | Path, *, purpose: str) -> Any:
+    """Read a YAML file; ``1e-3`` is a number.
+
+    Args:
+        path: The file, UTF-8.
+        purpose: What needs it, for the error where pyyaml is missing.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If pyyaml is missing.
+        ValueError: If it is no YAML.
+    """
+    yaml = require("yaml", extra="sweep", purpose=purpose)
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(complain(str(path), "no such file", "a YAML file"))
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        """YAML 1.1 takes ``1e-3``, without a dot, for a word; nobody means that."""
+
+    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        hint = "Mind the indentation, and a space after each colon."
+        raise ValueError(complain(str(path), f"no YAML ({error})", "YAML", hint)) from error

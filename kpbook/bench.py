@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kpbook import heatmaps, runs
+from kpbook import heatmaps, runs, tables
 from kpbook._bench_learning import bench_tracking, bench_training
 from kpbook._checks import check_choice, require
 from kpbook._timing import Calls, Row, measure, one_thread
@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
         start = time.perf_counter()
         rows = BENCHES[name](**kwargs)
         seconds = time.perf_counter() - start
-        print(f"\n{name}\n{runs.table(rows)}")
+        print(f"\n{name}\n{tables.show(rows)}")
         device = kwargs.get("device", "cpu")
         record = runs.RunRecord(
             name=f"bench-{name.replace('_', '-')}{'' if device == 'cpu' else '-gpu'}",

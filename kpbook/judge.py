@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kpbook import runs
+from kpbook import tables
 from kpbook._checks import check_choice, check_positive, complain
 from kpbook.detect import Detector, keypoints, points_of
 from kpbook.episodes import Episodes, Flat
@@ -144,10 +144,10 @@ class Verdict:
         return {"detector": self.name, "tracked": tracked, **means, **windows, **found}
 
     def __repr__(self) -> str:
-        return f"{self.name}\n{runs.table(self.rows())}"
+        return f"{self.name}\n{tables.show(self.rows())}"
 
     def _repr_html_(self) -> str:
-        return runs.table(self.rows(), caption=self.name)._repr_html_()
+        return tables.show(self.rows(), caption=self.name)._repr_html_()
 
 
 def judge(

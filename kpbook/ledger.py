@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from kpbook._checks import check_choice, complain, require
+from kpbook._checks import check_choice, complain
+from kpbook._files import read_yaml
 from kpbook.recorded import Sweep
 
 REPRODUCED = "reproduced"
@@ -41,6 +42,7 @@ class Entry:
         object: Object that it is about; all, or for a column any, without it.
         column: Column of ``runs.csv``.
         minus: Run whose value is subtracted.
+        tolerance: Largest difference that counts as reproduced; the paper's without it.
         deviations: Keys of the paper's ``deviations``.
     """
 
@@ -53,6 +55,7 @@ class Entry:
     object: str | None = None
     column: str | None = None
     minus: str | None = None
+    tolerance: float | None = None
     deviations: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -76,12 +79,19 @@ class Entry:
         return None if other is None else ours - other
 
     def _of(self, run: str, sweep: Sweep, thresholds: Mapping[str, float]) -> float | None:
-        capability = sweep.capability(run, thresholds)
-        if capability is None:
+        if not sweep.seeds(run):
             return None
         if self.column is None:
+            capability = sweep.capability(run, thresholds)
+            if capability is None:
+                got = f"the capability of {run!r}, which scores no object"
+                raise ValueError(complain(self.what, got, "a column, with mean or median"))
             return capability.each[self.object] if self.object else capability.mean
         values = sweep.column(run, self.column, self.object)
+        if np.isnan(values).all():
+            of = f" for {self.object!r}" if self.object else ""
+            got = f"column {self.column!r}, in which no seed of {run!r} has a number{of}"
+            raise ValueError(complain(self.what, got, "a column of runs.csv"))
         return float(np.mean(values) if self.measure == "mean" else np.median(values))
 
     def complete(self, sweep: Sweep) -> bool:
@@ -125,8 +135,7 @@ def papers(path: str | Path) -> list[Paper]:
         TypeError: If a key is unknown or missing.
         ValueError: If a measure, a deviation or what is stated makes no sense.
     """
-    yaml = require("yaml", extra="sweep", purpose="the ledger")
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    content = read_yaml(path, purpose="the ledger")
     return [
         Paper(key=key, **{**paper, "entries": [Entry(**entry) for entry in paper["entries"]]})
         for key, paper in content.items()
@@ -159,6 +168,7 @@ def rows(paper: Paper, sweeps: Mapping[str, Sweep]) -> list[dict[str, Any]]:
         sweep = sweeps[entry.sweep]
         ours = entry.value(sweep, paper.thresholds)
         said = entry.stated if isinstance(entry.stated, str) else f"{entry.stated:g}"
+        tolerance = paper.tolerance if entry.tolerance is None else entry.tolerance
         lines.append(
             {
                 "quantity": entry.what,
@@ -168,7 +178,7 @@ def rows(paper: Paper, sweeps: Mapping[str, Sweep]) -> list[dict[str, Any]]:
                 "seeds": f"{sweep.seeds(entry.run)} of {sweep.planned.get(entry.run, 0)}",
                 "tier": sweep.tiers.get(entry.run) or None,
                 "deviation": "".join(entry.deviations) or None,
-                "status": status(entry.stated, ours, entry.complete(sweep), paper.tolerance),
+                "status": status(entry.stated, ours, entry.complete(sweep), tolerance),
             }
         )
     return lines
@@ -176,8 +186,10 @@ def rows(paper: Paper, sweeps: Mapping[str, Sweep]) -> list[dict[str, Any]]:
 
 def _interval(entry: Entry, sweep: Sweep, paper: Paper) -> str:
     """The 95 % interval of a capability; none for a difference, a column or a single seed."""
+    if entry.minus or entry.column:
+        return ""
     found = sweep.capability(entry.run, paper.thresholds)
-    if found is None or found.seeds == 1 or entry.minus or entry.column:
+    if found is None or found.seeds == 1:
         return ""
     low, high = found.each_interval[entry.object] if entry.object else found.interval
     return f" ({low:.2f} to {high:.2f})"
@@ -199,7 +211,7 @@ def _counted(sweep: Sweep, column: str) -> str:
     if column == "seeds":
         numbers = sorted(sweep.planned.values())
     else:
-        numbers = sorted(row[column] for row in sweep.rows)
+        numbers = sorted(row[column] for row in sweep.rows if row.get(column) is not None)
     if not numbers:
         return NOT_RECORDED
     low, high = f"{numbers[0]:,}", f"{numbers[-1]:,}"
@@ -208,9 +220,11 @@ def _counted(sweep: Sweep, column: str) -> str:
 
 def lost(paper: Paper, sweep: Sweep, run: str) -> str:
     """Objects that a run does not track with every seed: how many do, and the median R²."""
+    if not sweep.seeds(run):
+        return NOT_RECORDED
     found = sweep.capability(run, paper.thresholds)
     if found is None:
-        return NOT_RECORDED
+        return "no objects"
     parts = [
         f"{obj} {round(share * found.seeds)} of {found.seeds} "
         f"(R² {np.median(sweep.column(run, 'r2', obj)):.2f})"

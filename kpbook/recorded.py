@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kpbook import runs
-from kpbook._checks import require
+from kpbook import runs, tables
+from kpbook._checks import complain
+from kpbook._files import read_yaml
 from kpbook.metric import bootstrap_interval, tracking_capability, wilson
 
 
@@ -22,7 +23,8 @@ class Sweep:
     Attributes:
         name: Stem of its file.
         planned: Run -> number of seeds asked for.
-        rows: Rows of ``runs.csv``: one per run, seed and object.
+        rows: Rows of ``runs.csv``: one per run, seed and object; of a run that scores no object
+            one per seed, whose object is ``None``.
         tiers: Run -> tiers of its records.
         metrics: Rows of ``metrics.csv``, which ``python -m kpbook.sweep.metrics`` writes: one per
             run, seed and object, by every metric.
@@ -38,8 +40,8 @@ class Sweep:
     def read(cls, name: str, folder: str | Path = "results") -> Sweep:
         """Read ``folder/<name>.yml`` and those tables of ``folder/<name>/`` that are there."""
         path = Path(folder) / name
-        tables = (path / "runs.csv", path / "metrics.csv")
-        rows, metrics = (runs.read_csv(table) if table.is_file() else [] for table in tables)
+        files = (path / "runs.csv", path / "metrics.csv")
+        rows, metrics = (tables.read(file) if file.is_file() else [] for file in files)
         planned = planned_seeds(path.with_suffix(".yml"))
         found = {run: sorted(path.glob(f"{run}-s[0-9]*.json")) for run in planned}
         tiers = {r: ", ".join(sorted({runs.load(p).tier for p in ps})) for r, ps in found.items()}
@@ -54,8 +56,9 @@ class Sweep:
         return 0 < self.planned.get(run, 0) <= self.seeds(run)
 
     def objects(self, run: str) -> list[str]:
-        """Objects that the run was scored on, in their order."""
-        return list(dict.fromkeys(row["object"] for row in self.rows if row["run"] == run))
+        """Objects that the run was scored on, in their order; none of an agent, say."""
+        named = dict.fromkeys(row["object"] for row in self.rows if row["run"] == run)
+        return [obj for obj in named if obj is not None]
 
     def column(self, run: str, column: str, obj: str | None = None) -> np.ndarray:
         """One number per seed, by seed; NaN for an empty cell. Without ``obj``, of the first."""
@@ -65,10 +68,19 @@ class Sweep:
         return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
 
     def capability(self, run: str, thresholds: Mapping[str, float]) -> Capability | None:
-        """Tracking capability over the recorded seeds; ``None`` if there are none."""
-        if not self.seeds(run):
+        """Tracking capability over the recorded seeds; ``None`` without seeds or objects.
+
+        Raises:
+            ValueError: If an object has no threshold.
+        """
+        objects = self.objects(run)
+        if not objects:
             return None
-        errors = {obj: self.column(run, "error", obj) for obj in self.objects(run)}
+        unknown = [obj for obj in objects if obj not in thresholds]
+        if unknown:
+            got = f"no threshold for {', '.join(unknown)}"
+            raise ValueError(complain(f"{self.name}: {run}", got, "one for each object"))
+        errors = {obj: self.column(run, "error", obj) for obj in objects}
         return Capability.of(errors, thresholds)
 
 
@@ -116,7 +128,7 @@ def planned_seeds(path: str | Path) -> dict[str, int]:
     path = Path(path)
     if not path.is_file():
         return {}
-    content = require("yaml", extra="sweep", purpose="the ledger").safe_load(path.read_text())
+    content = read_yaml(path, purpose="the ledger")
     usual = content.get("defaults", {}).get("seeds", 1)
     asked = {run["name"]: run.get("seeds", usual) for run in content["runs"]}
     return {run: len(n) if isinstance(n, list) else int(n) for run, n in asked.items()}

@@ -206,19 +206,19 @@ def record(url: str) -> None:
     """Measure the built site and write ``book/results/bench-live.json``."""
     from test_site import PAGES
 
-    from kpbook import runs
+    from kpbook import runs, tables
 
     start = time.perf_counter()
-    tables = measure(url, PAGES)
+    found = measure(url, PAGES)
     measured = runs.RunRecord(
         name="bench-live",
         command="python tests/live_speed.py",
-        results=[{"table": name, **row} for name, rows in tables.items() for row in rows],
+        results=[{"table": name, **row} for name, rows in found.items() for row in rows],
         seconds=time.perf_counter() - start,
         device="headless Chromium on one core; " + runs.describe_device("cpu", threads=1),
     )
-    for rows in tables.values():
-        print(runs.table(rows))
+    for rows in found.values():
+        print(tables.show(rows))
     print(f"recorded in {measured.save(ROOT / 'book' / 'results')}")
 
 

@@ -52,10 +52,10 @@ LAYERS = {
     "_arrays": 0, "_checks": 0, "_files": 0, "_store": 0, "_timing": 0, "tier": 0,
     "cores": 1, "grid": 1, "images": 1,
     "heatmaps": 2, "cameras": 2, "losses": 2, "metric": 2, "episodes": 2, "points": 2, "plot": 2,
-    "runs": 2, "recordings": 2, "claims": 2, "recorded": 2, "ledger": 2, "_flipbook": 2,
+    "runs": 2, "tables": 2, "recordings": 2, "claims": 2, "_flipbook": 2,
     "detect": 3, "judge": 3, "world": 3, "extractors": 3,
     "training": 4, "zoo": 4, "export": 4, "control": 4,
-    "sweep": 5, "bench": 5, "_bench_learning": 5, "widgets": 5,
+    "recorded": 5, "ledger": 5, "sweep": 5, "bench": 5, "_bench_learning": 5, "widgets": 5,
 }  # fmt: skip
 SHARED_EXTRACTOR_FILES = {"base", "blocks", "registry", "__init__"}
 

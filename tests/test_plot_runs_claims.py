@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kpbook import _files, plot, runs
+from kpbook import _files, plot, runs, tables
 from kpbook.claims import ClaimError, claim
 
 
@@ -279,7 +279,7 @@ def test_a_missing_record_lists_the_others(tmp_path):
 
 
 def test_a_table_has_headers_escapes_text_and_rounds():
-    made = runs.table([{"what": "a<b", "ms": 1.23456}, {"what": "c", "ms": None}], caption="Times")
+    made = tables.show([{"what": "a<b", "ms": 1.23456}, {"what": "c", "ms": None}], caption="Times")
     shown = made._repr_html_()
     assert '<th scope="row">a&lt;b</th><td style="text-align:right">1.23</td>' in shown
     assert "<caption>Times</caption>" in shown
@@ -288,9 +288,9 @@ def test_a_table_has_headers_escapes_text_and_rounds():
 
 def test_a_table_without_rows_or_with_an_unknown_column_is_an_error():
     with pytest.raises(ValueError, match="rows: got none"):
-        runs.table([])
+        tables.show([])
     with pytest.raises(ValueError, match=r"columns: got \['mss'\], expected names among \['ms'\]"):
-        runs.table([{"ms": 1.0}], ["mss"])
+        tables.show([{"ms": 1.0}], ["mss"])
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
@@ -306,14 +306,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkey
 def test_a_table_reads_back_as_numbers_words_and_gaps(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("run,seed,r2\nbasic,0,0.5\n24,1,\n")
-    assert runs.read_csv(path) == [
+    assert tables.read(path) == [
         {"run": "basic", "seed": 0, "r2": 0.5},
         {"run": 24, "seed": 1, "r2": None},
     ]
     path.write_text("run,seed\nbasic\n")
     with pytest.raises(ValueError, match="1 cells in line 2, expected 2, as in its head"):
-        runs.read_csv(path)
+        tables.read(path)
     path.write_text("")
-    assert runs.read_csv(path) == []
+    assert tables.read(path) == []
     with pytest.raises(FileNotFoundError, match=r"kpbook\.sweep writes"):
-        runs.read_csv(tmp_path / "none.csv")
+        tables.read(tmp_path / "none.csv")

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from kpbook import runs
+from kpbook import tables
 from kpbook.cameras import Camera, intrinsics_from_fov, triangulate
 from kpbook.episodes import Episodes
 from kpbook.grid import from_pixels, to_pixels
@@ -231,7 +231,7 @@ def test_the_recorded_arm_is_that_of_the_sample(
     from kpbook.world.push import arm
 
     sample = Episodes.sample()[:2]
-    rows = runs.read_csv(RESULTS / "arm.csv")
+    rows = tables.read(RESULTS / "arm.csv")
     assert len(rows) == arm.EPISODES * sample.truth.shape[1]
     again = arm.positions(sample)
     for e, t in ((0, 0), (0, 19), (1, 7)):

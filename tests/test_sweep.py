@@ -18,12 +18,14 @@ import numpy as np
 import pytest
 import torch
 
-from kpbook import runs, zoo
+from kpbook import runs, tables, zoo
 from kpbook.episodes import Episodes
 from kpbook.extractors.autoencoder import names
 from kpbook.images import resize, to_float
 from kpbook.sweep import __main__ as sweep_main
-from kpbook.sweep import metrics, plan, tables, transfer, work
+from kpbook.sweep import extractor as extractor_job
+from kpbook.sweep import metrics, plan, transfer, work
+from kpbook.sweep import tables as sweep_tables
 from kpbook.sweep.__main__ import main
 
 TINY = "{keypoints: 3, batch_size: 1}"  # a step takes some 20 ms
@@ -223,7 +225,7 @@ def test_a_run_that_is_forced_anew_has_not_finished_before_its_new_record(
         assert job.finished(tmp_path) is None
         raise MemoryError
 
-    monkeypatch.setattr(work.zoo, "save", crash)
+    monkeypatch.setattr(extractor_job.zoo, "save", crash)
     with pytest.raises(MemoryError):
         work.train(job, tmp_path)
     assert job.finished(tmp_path) is None
@@ -262,7 +264,7 @@ def test_the_books_tables_are_those_of_its_records(name, tmp_path):
     assert sorted(job.name for job in jobs if job.finished(home / name)) == sorted(records)
     for path in (home / name).glob("*-s*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())  # as a clone has them, no weights
-    tables.write(jobs, tmp_path)
+    sweep_tables.write(jobs, tmp_path)
     for file in ("runs.csv", "curves.csv"):
         assert (tmp_path / file).read_text() == (home / name / file).read_text(), file
 
@@ -302,7 +304,7 @@ def test_tables_hold_what_the_records_hold(config, tmp_path):
     jobs = plan.read(config())
     for job in jobs[1:]:
         finish(job, tmp_path)
-    tables.write(jobs, tmp_path)
+    sweep_tables.write(jobs, tmp_path)
     final = table(tmp_path / "runs.csv")
     assert [(row["run"], row["seed"], row["object"]) for row in final] == [
         ("a", "1", "cube"),
@@ -348,7 +350,9 @@ def painted(rng, move):
 
 def test_the_map_is_fitted_on_the_first_half_and_scored_on_the_second():
     """Catches: halves swapped, a fit on all frames, another keypoint."""
-    row = work.evaluate(Painted().eval(), painted(np.random.default_rng(0), move=[0.3, 0.4]))
+    row = extractor_job.evaluate(
+        Painted().eval(), painted(np.random.default_rng(0), move=[0.3, 0.4])
+    )
     assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)  # 0.3² + 0.4²
     assert row["keypoint/mover"] == 1
     assert row["r2/still"] is None
@@ -580,10 +584,10 @@ def test_metrics_of_all_finished_runs_and_only_new_ones_again(
     assert main([str(path), "--out", str(out), "--jobs", "1"]) == 0
     (out / "b-s5.json").rename(tmp_path / "later.json")  # has not finished
     assert metrics.main([str(path)]) == 0
-    rows = runs.read_csv(out / "metrics.csv")
+    rows = tables.read(out / "metrics.csv")
     keys = [(row["run"], row["seed"], row["object"]) for row in rows]
     assert keys == [("a", s, k) for s in (0, 1) for k in ("cube", "target", "end_effector")]
-    scored = {(r["run"], r["seed"], r["object"]): r for r in runs.read_csv(out / "runs.csv")}
+    scored = {(r["run"], r["seed"], r["object"]): r for r in tables.read(out / "runs.csv")}
     for key, row in zip(keys, rows, strict=True):  # the protocol is that of the training's end
         assert row["error"] == pytest.approx(scored[key]["error"], rel=1e-4)
         assert row["keypoint"] == scored[key]["keypoint"]
@@ -601,7 +605,7 @@ def test_metrics_of_all_finished_runs_and_only_new_ones_again(
     )
     assert metrics.main([str(path)]) == 0
     assert asked == ["a-s1", "b-s5"]
-    again = runs.read_csv(out / "metrics.csv")
+    again = tables.read(out / "metrics.csv")
     assert [(row["run"], row["seed"]) for row in again[::3]] == [("a", 0), ("a", 1), ("b", 5)]
     assert again[:6] == rows
 
@@ -622,7 +626,7 @@ def test_metrics_are_renewed_with_the_weights_and_the_protocol(config, tmp_path,
     def renewed():
         asked.clear()
         metrics.judge_all(path)
-        settings = [row["settings"] for row in runs.read_csv(out / "metrics.csv")]
+        settings = [row["settings"] for row in tables.read(out / "metrics.csv")]
         assert len(set(settings)) == 3
         assert all(re.fullmatch("sha256-[0-9a-f]{12}", text) for text in settings)
         return list(asked)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kpbook._checks import check_integer, complain, require
-from kpbook.sweep import plan, tables
+from kpbook.sweep import kinds, plan, tables
 from kpbook.sweep.work import run_apart
 
 BACKENDS = ("loky", "ray")
@@ -33,8 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _list(chosen, todo)
         many = count if count > 0 else "as many as the cluster takes"
         print(f"{len(chosen)} jobs, {len(todo)} to do, {many} at a time", flush=True)
-        for job in {str(job.settings["data"]): job for job in todo}.values():
-            plan.episodes_of(job.settings, out / ".work", max(1, count))  # made once, then read
+        for kind in dict.fromkeys(job.kind for job in todo):
+            mine = [job for job in todo if job.kind == kind]
+            kinds.of(kind).prepare(mine, out / ".work", max(1, count))
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -23,7 +23,7 @@ from kpbook.extractors import registry
 from kpbook.images import resize, to_float, to_uint8
 from kpbook.judge import by_halves, keypoints, second_half
 from kpbook.recordings.training_film import DRAWN, LEVEL, TrainingFilm
-from kpbook.sweep import plan
+from kpbook.sweep.data import parts_of
 from kpbook.training.guards import own_randomness
 from kpbook.training.run import Run
 from kpbook.training.settings import digest
@@ -78,13 +78,10 @@ def take(record: str | Path, steps: Sequence[int] = STEPS) -> TrainingFilm:
 
 def _episodes(recorded: runs.RunRecord, cache: Path) -> tuple[Episodes, Episodes]:
     """Training and validation episodes of a record."""
-    settings = recorded.config["settings"]
-    split = settings["split"]
-    episodes = plan.episodes_of(settings, cache, workers=1)
-    parts = episodes.split((split["train"], split["validation"]), seed=split["seed"])
+    parts = parts_of(recorded.config["settings"], cache)
     if [digest(part) for part in parts] != [recorded.config[k] for k in ("episodes", "validate")]:
         raise ValueError(complain("episodes", "others", f"those of {recorded.name}"))
-    return parts[0], parts[1]
+    return parts
 
 
 def _again(

@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 
-from kpbook import runs, zoo
+from kpbook import runs, tables, zoo
 from kpbook._checks import complain
 from kpbook.judge import LENGTHS, PROTOCOL, R2_TRACKED, RADIUS, judge
 from kpbook.metric import THRESHOLD_OF
-from kpbook.sweep import plan, tables
+from kpbook.sweep import kinds, plan
+from kpbook.sweep.data import parts_of
 from kpbook.sweep.plan import Job
 
 
@@ -45,12 +46,13 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     """
     began = time.perf_counter()
     out = out or config.parent / config.stem
-    finished = [job for job in plan.read(config) if job.finished(out)]
+    asked = [job for job in plan.read(config) if job.kind == kinds.USUAL]
+    finished = [job for job in asked if job.finished(out)]
     if not finished:
         hint = f"python -m kpbook.sweep {config} trains them."
         raise FileNotFoundError(complain(str(out), "no finished run", "at least one", hint))
     path = out / "metrics.csv"
-    before = runs.read_csv(path) if path.is_file() else []
+    before = tables.read(path) if path.is_file() else []
     kept = {job.name: _kept(job, out, before) for job in finished}
     rows = [row for job in finished for row in kept[job.name]]
     new = [job for job in finished if not kept[job.name]]
@@ -59,7 +61,7 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
         rows += _rows(job, out, device)
     order = {(job.run, job.seed): i for i, job in enumerate(finished)}
     rows.sort(key=lambda row: order[row["run"], row["seed"]])  # stable: objects stay in order
-    tables.save_csv(rows, path)
+    tables.write(rows, path)
     record = runs.RunRecord(
         name="metrics",
         command=f"python -m kpbook.sweep.metrics {plan.typed(config)}",
@@ -111,9 +113,7 @@ def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
     extractor = zoo.load_file(job.encoder(out), device)
     cache = out / ".work"
     cache.mkdir(parents=True, exist_ok=True)
-    split = job.settings["split"]
-    episodes = plan.episodes_of(job.settings, cache, workers=1)
-    _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
+    _, validation = parts_of(job.settings, cache)
     verdict = judge(extractor, validation, name=job.run, radius=RADIUS, lengths=LENGTHS)
     m = verdict.matching
     windows = {
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(runs.table(record.results))
+    print(tables.show(record.results))
     return 0
 
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kpbook import episodes, runs, training
-from kpbook._checks import check_choice, check_integer, complain, require
-from kpbook.extractors import registry
+from kpbook import runs
+from kpbook._checks import check_integer, check_name, complain
+from kpbook._files import read_yaml
+from kpbook.sweep import kinds
+from kpbook.sweep.data import check_keys
 
-#: Options of ``fit`` that a sweep decides by itself.
-_OWN = {"extractor", "episodes", "steps", "seed", "validate", "folder", "name", "resume", "config"}
-FIT_OPTIONS = sorted(set(inspect.signature(training.fit).parameters) - _OWN - {"progress"})
-RECORD_OPTIONS = ("episodes", "steps", "seed", "policy")
-_TOP = ("data", "split", "defaults", "runs")
-_SPLIT = ("train", "validation", "seed")
-_SHARED = ("architecture", "overrides", "seeds", "images", "steps", "data", "split", *FIT_OPTIONS)
-_SAMPLE_EPISODES = 300
+_TOP = ("plugins", "data", "split", "defaults", "runs")
+_SHARED = ("kind", "seeds")
 
 
 @dataclass(frozen=True)
@@ -33,14 +26,21 @@ class Job:
     Attributes:
         run: Name of the run.
         seed: Decides the initial weights and the batches.
-        settings: All that shapes the result: architecture, overrides, steps, data, split, fit.
+        settings: All that shapes the result, as its kind says (:mod:`kpbook.sweep.kinds`).
         command: What a reader types to run it again.
+        plugins: Modules to import first.
     """
 
     run: str
     seed: int
     settings: Mapping[str, Any]
     command: str
+    plugins: Sequence[str] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it does: :mod:`kpbook.sweep.kinds`."""
+        return str(self.settings.get("kind", kinds.USUAL))
 
     @property
     def name(self) -> str:
@@ -110,27 +110,35 @@ def read(path: str | Path) -> list[Job]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ImportError: If pyyaml is missing.
+        ImportError: If pyyaml, or a module named under ``plugins``, is missing.
         TypeError: If an entry is of another kind.
         ValueError: If it is no YAML, a key or name is unknown, or a number makes no sense; the
             message says where in the file.
     """
-    content = _parse(Path(path))
-    _check_keys(content, _TOP, where=str(path))
-    if not isinstance(content.get("runs"), list) or not content["runs"]:
-        got = f"runs = {content.get('runs')!r}"
+    content = read_yaml(path, purpose="reading the configuration")
+    check_keys(content, _TOP, where=str(path))
+    entries = content.get("runs")
+    if not isinstance(entries, list) or not entries:
+        got = f"runs = {entries!r}"
         hint = "Each entry starts with '- name: ...'."
         raise ValueError(complain(str(path), got, "a list of at least one run", hint))
+    plugins = _plugins(content, path)
     defaults = content.get("defaults") or {}
-    _check_keys(defaults, _SHARED, where=f"{path}: defaults")
+    usual = defaults.get("kind", kinds.USUAL) if isinstance(defaults, dict) else kinds.USUAL
+    known = [_kind(entry, usual, f"{path}: runs[{i}]") for i, entry in enumerate(entries)]
+    every = dict.fromkeys(key for name in known for key in kinds.of(name).KEYS)
+    check_keys(defaults, (*_SHARED, *every), where=f"{path}: defaults")
     shared = {**{key: content[key] for key in ("data", "split") if key in content}, **defaults}
     jobs: list[Job] = []
-    for i, entry in enumerate(content["runs"]):
+    for i, (entry, name) in enumerate(zip(entries, known, strict=True)):
         where = f"{path}: runs[{i}]"
-        _check_keys(entry, ("name", *_SHARED), where=where)
-        length = {"images", "steps"} & set(entry)  # a run's own length replaces the shared one
-        base = {k: v for k, v in shared.items() if not (length and k in ("images", "steps"))}
-        jobs += _jobs({**base, **entry}, where, Path(path))
+        kind = kinds.of(name)
+        check_keys(entry, ("name", *_SHARED, *kind.KEYS), where=where)
+        either = set(kind.EITHER)  # a run's own length replaces the shared one
+        dropped = either if either & set(entry) else set()
+        base = {k: v for k, v in shared.items() if k in (*_SHARED, *kind.KEYS)}
+        base = {k: v for k, v in base.items() if k not in dropped}
+        jobs += _jobs({**base, **entry, "kind": name}, where, Path(path), plugins)
     names = [job.name for job in jobs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -138,119 +146,46 @@ def read(path: str | Path) -> list[Job]:
     return jobs
 
 
-def _parse(path: Path) -> Any:
-    yaml = require("yaml", extra="sweep", purpose="reading the configuration")
-    if not path.is_file():
-        raise FileNotFoundError(complain(str(path), "no such file", "a sweep's YAML file"))
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
-        """YAML 1.1 takes ``1e-3``, without a dot, for a word; nobody means that."""
-
-    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+def _plugins(content: Mapping[str, Any], path: str | Path) -> list[str]:
+    """Import what the file names."""
+    plugins = content.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(module, str) for module in plugins):
+        expected = "a list of modules, such as [my_agent]"
+        raise TypeError(complain(f"{path}: plugins", repr(plugins), expected))
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        hint = "Mind the indentation, and a space after each colon."
-        raise ValueError(complain(str(path), f"no YAML ({error})", "YAML", hint)) from error
+        kinds.load(plugins)
+    except ImportError as error:
+        raise ImportError(f"{path}: {error}") from error
+    return plugins
 
 
-def _check_keys(mapping: Any, known: Iterable[str], *, where: str) -> None:
-    if not isinstance(mapping, dict):
-        raise TypeError(complain(where, repr(mapping), f"keys among {', '.join(known)}"))
-    for key in mapping:
-        check_choice(key, known, name=f"{where}: key")
+def _kind(entry: Any, usual: Any, where: str) -> str:
+    """The kind of a run, known to be one."""
+    name = entry.get("kind", usual) if isinstance(entry, dict) else usual
+    kinds.of(name, f"{where}: kind")
+    return str(name)
 
 
-def _jobs(entry: dict[str, Any], where: str, path: Path) -> list[Job]:
+def _jobs(entry: dict[str, Any], where: str, path: Path, plugins: Sequence[str]) -> list[Job]:
     """Check one run and deal it out over its seeds."""
-    for key in ("name", "architecture", "data", "split"):
+    kind = kinds.of(entry["kind"])
+    for key in ("name", *kind.NEEDS):
         if key not in entry:
             raise ValueError(complain(where, f"no {key!r}", f"a {key!r} here or in the defaults"))
-    name = str(entry["name"])
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        hint = "It becomes a file's name."
-        expected = "letters, digits, '.', '_' and '-'"
-        raise ValueError(complain(f"{where}: name", repr(name), expected, hint))
-    data, split = entry["data"], entry["split"]
-    _check_data(data, split, where)
-    overrides = entry.get("overrides") or {}
-    steps, built = _steps(entry, where)
-    settings = {
-        "architecture": entry["architecture"],
-        "overrides": overrides,
-        "built": built,  # with the defaults of today: others make another run
-        "steps": steps,
-        "data": data,
-        "split": {"seed": 0, **split},
-        "fit": {key: entry[key] for key in FIT_OPTIONS if key in entry},
-    }
+    name = check_name(entry["name"], name=f"{where}: name")
+    # The usual kind goes without saying, also in the digests of what has been recorded.
+    said = {} if entry["kind"] == kinds.USUAL else {"kind": entry["kind"]}
+    settings = said | kind.settings(entry, where)
     return [
-        Job(name, seed, settings, f"python -m kpbook.sweep {typed(path)} --only {name}-s{seed}")
+        Job(
+            name,
+            seed,
+            settings,
+            f"python -m kpbook.sweep {typed(path)} --only {name}-s{seed}",
+            plugins,
+        )
         for seed in _seeds(entry.get("seeds", 1), where)
     ]
-
-
-def _check_data(data: Any, split: Any, where: str) -> None:
-    if data != "sample":
-        world = _world_options()
-        _check_keys(data, (*RECORD_OPTIONS, *world), where=f"{where}: data")
-        if "episodes" not in data:
-            hint = "Or `data: sample`, the recording that ships."
-            raise ValueError(complain(f"{where}: data", "no 'episodes'", "how many", hint))
-    _check_keys(split, _SPLIT, where=f"{where}: split")
-    counts = {}
-    for part, least in (("train", 1), ("validation", 2)):
-        hint = "Half of the validation episodes fit the affine map, the others score."
-        counts[part] = check_integer(
-            split.get(part), name=f"{where}: split: {part}", minimum=least, hint=hint
-        )
-    known = _SAMPLE_EPISODES if data == "sample" else data["episodes"]
-    if sum(counts.values()) > check_integer(known, name=f"{where}: data: episodes", minimum=1):
-        got = f"{counts['train']} + {counts['validation']} episodes"
-        raise ValueError(complain(f"{where}: split", got, f"at most {known} in all"))
-
-
-def _world_options() -> list[str]:
-    from kpbook import world
-
-    if not world.available():
-        return ["image_size", "camera", "look"]  # recording itself says what to install
-    return list(inspect.signature(world.PushWorld.__init__).parameters)[1:]
-
-
-def _steps(entry: dict[str, Any], where: str) -> tuple[int, dict[str, Any]]:
-    """Number of batches, and all options of the network; building it shows what is wrong."""
-    given = {"images", "steps"} & set(entry)
-    if len(given) != 1:
-        got = " and ".join(sorted(given)) or "neither"
-        raise ValueError(complain(where, got, "one of 'images' and 'steps', the run's length"))
-    overrides = entry.get("overrides") or {}
-    if not isinstance(overrides, dict) or "seed" in overrides:
-        hint = "'seeds' decides the first weights, too."
-        expected = "options of the architecture by name"
-        raise TypeError(complain(f"{where}: overrides", repr(overrides), expected, hint))
-    if not isinstance(entry["architecture"], str):
-        got = repr(entry["architecture"])
-        raise TypeError(complain(f"{where}: architecture", got, "a name"))
-    try:
-        extractor: Any = registry.build(entry["architecture"], **overrides)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{where}: {error}") from error
-    (key,) = given
-    count = check_integer(entry[key], name=f"{where}: {key}", minimum=1)
-    steps = count if key == "steps" else math.ceil(count / int(extractor.images_per_batch))
-    return steps, _built(entry["architecture"], extractor.config)
-
-
-def _built(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a network; ``small`` only where it is not what the name says.
-
-    It came after runs had been recorded, which are to keep their digest.
-    """
-    family = registry.family(architecture)
-    named = family.options_of(architecture) if hasattr(family, "options_of") else {}
-    return {k: v for k, v in config.items() if k != "small" or v != named.get("small")}
 
 
 def _seeds(seeds: Any, where: str) -> list[int]:
@@ -266,18 +201,3 @@ def typed(path: Path) -> str:
     """The path as a reader of the record can type it: no folder of one machine."""
     path = path.resolve()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
-
-
-def episodes_of(settings: Mapping[str, Any], cache: Path, workers: int) -> episodes.Episodes:
-    """Return the episodes of a job: the sample, or a recording, made once and then read."""
-    data = settings["data"]
-    if data == "sample":
-        return episodes.Episodes.sample()
-    from kpbook.world import PushWorld
-
-    world = PushWorld(**{k: v for k, v in data.items() if k not in RECORD_OPTIONS})
-    options = {k: v for k, v in data.items() if k in RECORD_OPTIONS}
-    try:
-        return episodes.record(world, **options, workers=workers, cache=cache)
-    finally:
-        world.close()

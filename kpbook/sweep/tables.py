@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kpbook import runs
-from kpbook._files import write_atomically
+from kpbook import runs, tables
 from kpbook.sweep.plan import Job
 
 _PER_OBJECT = ("error", "r2", "keypoint")
@@ -33,20 +30,24 @@ def write(jobs: Sequence[Job], out: Path) -> bool:
         final += [{**head, **row} for row in final_rows(record)]
         curves += [{**head, **row} for row in record.results]
     if final:
-        save_csv(final, out / "runs.csv")
-        save_csv(curves, out / "curves.csv")
+        tables.write(final, out / "runs.csv")
+        tables.write(curves, out / "curves.csv")
     return bool(final)
 
 
 def final_rows(record: runs.RunRecord) -> list[dict[str, Any]]:
-    """One row per object: its scores at the end of the run, and the run's own numbers."""
-    last = record.results[-1]
+    """One row per object: its scores at the end of the run, and the run's own numbers.
+
+    A record that scores no object, an agent's say, gives one row, whose object is ``None``.
+    """
+    last = record.results[-1] if record.results else {}
     own = {k: v for k, v in last.items() if k.partition("/")[2] not in objects(last)}
-    shared = {"architecture": record.config["settings"]["architecture"], **own}
+    settings = record.config.get("settings", {})
+    shared = {key: settings[key] for key in ("architecture",) if key in settings} | own
     return [
         {"object": name, **{part: last.get(f"{part}/{name}") for part in _PER_OBJECT}, **shared}
         for name in objects(last)
-    ]
+    ] or [{"object": None, **shared}]
 
 
 def objects(row: Mapping[str, Any]) -> list[str]:
@@ -55,25 +56,10 @@ def objects(row: Mapping[str, Any]) -> list[str]:
 
 
 def summary(record: runs.RunRecord) -> str:
-    """The end of a run in one line."""
-    last = record.results[-1]
+    """The end of a run in one line: its objects' scores, or its own numbers where it has none."""
+    last = record.results[-1] if record.results else {}
     parts = [
-        f"{name} {_short(last[f'error/{name}'])} (R² {_short(last[f'r2/{name}'])})"
+        f"{name} {tables.short(last[f'error/{name}'])} (R² {tables.short(last.get(f'r2/{name}'))})"
         for name in objects(last)
-    ]
-    return f"{record.seconds:5.0f} s  " + "  ".join(parts)
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def save_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write a table in one step: columns as they first appear, numbers with six digits."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    write_atomically(path, text.getvalue().encode())
+    ] or [f"{k} {tables.short(v)}" for k, v in last.items() if isinstance(v, int | float)]
+    return f"{record.seconds:5.0f} s  " + "  ".join(parts[:6])

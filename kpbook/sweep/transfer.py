@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 
-from kpbook import runs, zoo
+from kpbook import runs, tables, zoo
 from kpbook._checks import complain
-from kpbook.sweep import plan
-from kpbook.sweep.work import evaluate
+from kpbook.sweep import kinds, plan
+from kpbook.sweep.data import RECORD_OPTIONS, WORLD, parts_of
+from kpbook.sweep.extractor import evaluate
 
 
 def transfer(
@@ -37,7 +38,7 @@ def transfer(
 
     Returns:
         A record with one row per job: ``run``, ``seed``, and for each object what
-        :func:`kpbook.sweep.work.evaluate` says.
+        :func:`kpbook.sweep.extractor.evaluate` says.
 
     Raises:
         FileNotFoundError: If a file is missing, weights of a finished job among them, or no job
@@ -45,7 +46,9 @@ def transfer(
         ValueError: If there is no such run, or its frames have another size than the weights'.
     """
     began = time.perf_counter()
-    jobs, there = plan.read(trained), plan.read(scenes)
+    jobs, there = (
+        [job for job in plan.read(path) if job.kind == kinds.USUAL] for path in (trained, scenes)
+    )
     chosen = [job for job in there if job.run == run]
     if not chosen:
         names = ", ".join(dict.fromkeys(job.run for job in there))
@@ -65,9 +68,7 @@ def transfer(
     plan.check_encoders(finished, weights)
     cache = out / scenes.stem / ".work"
     cache.mkdir(parents=True, exist_ok=True)
-    episodes = plan.episodes_of(settings, cache, workers=1)
-    split = settings["split"]
-    _, validation = episodes.split((split["train"], split["validation"]), seed=split["seed"])
+    _, validation = parts_of(settings, cache)
     rows: list[dict[str, Any]] = []
     for job in finished:
         extractor = zoo.load_file(job.encoder(weights), device)
@@ -79,7 +80,7 @@ def transfer(
         results=rows,
         seconds=time.perf_counter() - began,
         device=runs.describe_device(device, threads=torch.get_num_threads()),
-        config={"trained": trained.stem, "data": settings["data"], "split": split},
+        config={"trained": trained.stem, "data": settings["data"], "split": settings["split"]},
         versions=runs.describe_versions(),
     )
 
@@ -89,9 +90,11 @@ def _mixes(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     a, b = (one["data"], other["data"])
     if "sample" in (a, b):
         return not (a == b and one["split"] == other["split"])
-    if a.get("seed", 0) != b.get("seed", 0):
+    if any(
+        a.get(key, usual) != b.get(key, usual) for key, usual in (("seed", 0), ("world", WORLD))
+    ):
         return False  # an episode is drawn from this seed and its number
-    alike = all(a.get(key) == b.get(key) for key in plan.RECORD_OPTIONS)
+    alike = all(a.get(key) == b.get(key) for key in RECORD_OPTIONS)
     return not (alike and one["split"] == other["split"])
 
 
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for run in options.run:
             record = transfer(options.trained, options.scenes, run, out, options.device)
-            print(runs.table(record.results))
+            print(tables.show(record.results))
             print(f"recorded in {record.save(out)}")
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -19,13 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     added = commands.add_parser("add", help="ship a recorded run")
     added.add_argument("run", help="folder/run, without a suffix")
     added.add_argument("--median", action="store_true", help="of the run's seeds, the median one")
+    added.add_argument("--by", help="with --median: column to order by; R² without it")
     added.add_argument("--as", dest="name", required=True, help="what kpbook.load calls it")
     added.add_argument("--description", required=True, help="one line")
     added.add_argument("--replace", action="store_true", help="overwrite weights of that name")
     options = parser.parse_args(arguments)
     try:
         if options.command == "add":
-            run = median_seed(options.run) if options.median else options.run
+            run = median_seed(options.run, options.by) if options.median else options.run
             add(run, options.name, options.description, replace=options.replace)
         if options.command == "card":
             print(card(options.name))

@@ -8,6 +8,7 @@ from typing import Any
 
 from kpbook import runs
 from kpbook.grid import as_size
+from kpbook.tables import short
 from kpbook.zoo import shipped
 
 
@@ -38,6 +39,9 @@ def _card_lines(
     settings = record.config.get("settings", {})
     count = sum(p.numel() for p in extractor.parameters())
     H, W = as_size(extractor.image_size)
+    V, D = getattr(extractor, "views", 1), getattr(extractor, "dimensions", 2)
+    shape = f"(B, {f'{V}, ' if V > 1 else ''}3, {H}, {W})"
+    unit = "image coordinates" if D == 2 else "metres in the world"
     data = json.dumps(settings.get("data"), sort_keys=True)
     split = settings.get("split", {})
     return [
@@ -47,8 +51,8 @@ def _card_lines(
         "",
         f"- **What:** `{entry['architecture']}` with `{json.dumps(extractor.config)}`; "
         f"{count:,} parameters, {entry['bytes']:,} bytes.",
-        f"- **In, out:** images {H} x {W}, `float (B, 3, {H}, {W})` in [0, 1], to keypoints "
-        "`(B, N, 2)` in image coordinates.",
+        f"- **In, out:** images {H} x {W}, `float {shape}` in [0, 1], to keypoints "
+        f"`(B, N, {D})` in {unit}.",
         f"- **Trained on:** `{data}`, {split.get('train')} episodes; scored on "
         f"{split.get('validation')} others, half of them for the fit.",
         f"- **Run again:** `{record.command}`, seed {record.seed}; {record.seconds:.0f} s on "
@@ -64,17 +68,18 @@ def _card_lines(
 
 
 def _score_lines(record: runs.RunRecord) -> list[str]:
-    last = record.results[-1]
+    """The objects' scores, or the record's own numbers where it scores none."""
+    last = record.results[-1] if record.results else {}
     names = [key.partition("/")[2] for key in last if key.startswith("error/")]
     columns = {"error/": "error", "r2/": "R²", "keypoint/": "keypoint"}
+    if not names:
+        numbers = {k: v for k, v in last.items() if isinstance(v, int | float)}
+        lines = [f"| {key} | {short(value)} |" for key, value in numbers.items()]
+        return ["| number | at the end |", "|---|---|", *lines] if lines else []
     rows = [
-        f"| {name} | " + " | ".join(_short(last.get(f"{key}{name}")) for key in columns) + " |"
+        f"| {name} | " + " | ".join(short(last.get(f"{key}{name}")) for key in columns) + " |"
         for name in names
     ]
     head = f"| object | {' | '.join(columns.values())} |"
     unit = "Errors are mean squared distances in image coordinates, -1 to +1."
     return [head, "|---" * (1 + len(columns)) + "|", *rows, "", unit]
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"

@@ -20,8 +20,6 @@ from kpbook._files import write_atomically
 from kpbook.extractors import registry
 from kpbook.extractors.base import move
 
-#: Beginnings of the names of weights that no keypoint depends on.
-DRAWS = ("decoder.", "background", "weight.")
 OWN_AGAIN = "Copy it anew, or save it again with kpbook.zoo.save."
 
 
@@ -38,8 +36,9 @@ def save(
         extractor: One that ``kpbook.extractors.registry`` built: it has ``name`` and ``config``.
         path: Where to, ``something.safetensors``; an older file is replaced in one step.
         record: The run that trained it; its name goes into the file.
-        encoder_only: Leave out what only draws, :data:`DRAWS`: a fraction of the size. What is
-            loaded from such a file gives the same keypoints and refuses to reconstruct.
+        encoder_only: Leave out what only draws, a fraction of the size: weights whose names begin
+            as the extractor's ``only_draws`` says. What is loaded from such a file gives the same
+            keypoints and refuses to reconstruct.
 
     Returns:
         The path.
@@ -56,14 +55,14 @@ def save(
         hint = "Only those can be built again from their name and options."
         expected = "an extractor of kpbook.extractors.registry"
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
-    if not encoder_only and isinstance(getattr(extractor, "decoder", None), _NotSaved):
+    if not encoder_only and any(isinstance(part, _NotSaved) for part in extractor.children()):
         hint = "It came from a file without them: encoder_only=True."
         got = "an extractor without the weights that draw"
         raise ValueError(complain("extractor", got, "whole weights", hint))
     tensors = {
         key: _stored(key, value)
         for key, value in extractor.state_dict().items()
-        if not (encoder_only and key.startswith(DRAWS))
+        if not (encoder_only and key.startswith(_only_draws(extractor)))
     }
     metadata = {
         "part": "encoder" if encoder_only else "all",
@@ -161,7 +160,7 @@ def _fill(
     wanted = {
         key: tuple(value.shape)
         for key, value in extractor.state_dict().items()
-        if not (encoder_only and key.startswith(DRAWS))
+        if not (encoder_only and key.startswith(_only_draws(extractor)))
     }
     given = {key: tuple(value.shape) for key, value in tensors.items()}
     off = sorted(key for key in wanted | given if wanted.get(key) != given.get(key))
@@ -172,8 +171,13 @@ def _fill(
         hint = f"{len(off)} tensor(s) differ; the file was made with kpbook {metadata['kpbook']}."
         raise ValueError(complain(str(path), got, expected, hint))
     extractor.load_state_dict(dict(tensors), strict=not encoder_only)
-    if encoder_only:
+    if encoder_only and "decoder." in _only_draws(extractor):
         extractor.decoder = _NotSaved(path.name)
+
+
+def _only_draws(extractor: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names of weights that no keypoint depends on."""
+    return tuple(getattr(extractor, "only_draws", ()))
 
 
 class _NotSaved(nn.Module):

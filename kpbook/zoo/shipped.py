@@ -100,18 +100,19 @@ def add(run: str | Path, name: str, description: str, *, replace: bool = False) 
     return path
 
 
-def median_seed(run: str | Path) -> Path:
-    """Return the recorded seed of a run whose R², averaged over objects, is the median.
+def median_seed(run: str | Path, by: str | None = None) -> Path:
+    """Return the recorded seed of a run whose result is the median.
 
     What ships is neither the luckiest seed nor one that somebody picked. Of an even number of
     seeds, the lower one of the two in the middle.
 
     Args:
         run: ``folder/run`` of a sweep, whose seeds are ``run-s0.json`` and so on.
+        by: Column of the last row that they are ordered by; R², averaged over objects, without it.
 
     Raises:
         FileNotFoundError: If no seed has been recorded.
-        ValueError: If a record is damaged or holds no R².
+        ValueError: If a record is damaged or holds no such number.
     """
     run = Path(run)
     numbered = (p for p in run.parent.glob(f"{run.name}-s*.json") if p.stem[-1].isdigit())
@@ -121,11 +122,16 @@ def median_seed(run: str | Path) -> Path:
         raise FileNotFoundError(complain(str(run), "no recorded seed", "run-s0.json, ...", hint))
 
     def quality(path: Path) -> float:
-        last = runs.load(path).results[-1]
-        r2 = [value for key, value in last.items() if key.startswith("r2/") and value is not None]
-        if not r2:
-            raise ValueError(complain(str(path), "a record without R²", "r2/<object> in it"))
-        return float(sum(r2) / len(r2))
+        last = (runs.load(path).results or [{}])[-1]
+        keys = [key for key in last if key.startswith("r2/")] if by is None else [by]
+        values = [last[key] for key in keys if isinstance(last.get(key), int | float)]
+        if not values:
+            what = "R²" if by is None else repr(by)
+            hint = "Name a column with --by." if by is None else ""
+            got = f"a record without {what}"
+            expected = "r2/<object> in it" if by is None else f"one of {', '.join(last)}"
+            raise ValueError(complain(str(path), got, expected, hint))
+        return float(sum(values) / len(values))
 
     ordered = sorted(seeds, key=quality)
     return ordered[(len(ordered) - 1) // 2].with_suffix("")
