@@ -1,4 +1,7 @@
-"""The usual kind of job: an extractor is trained, scored on held-out episodes and kept."""
+"""The usual kind of job: an extractor is trained, scored on held-out episodes and kept.
+
+Of a world that knows no objects there is nothing to score: such a run has its losses alone.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
         training_set,
         steps=settings["steps"],
         seed=job.seed,
-        validate=validation,
+        validate=validation if validation.objects else None,
         folder=job.work(out),
         name=job.name,
         progress=False,
@@ -82,7 +85,7 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
 
     Args:
         extractor: From frames to keypoints, in eval mode.
-        validation: Episodes with truth, at least 2.
+        validation: Episodes, at least 2; without truth only the reconstruction is scored.
         draws: Whether the extractor can draw. ``False`` for weights of an encoder alone.
 
     Returns:
@@ -91,10 +94,12 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         value over all validation frames, at the size of the reconstruction, if it draws. A number
         that does not exist is ``None``.
     """
-    result = by_halves(keypoints(extractor, validation), validation.flat())
     row: dict[str, Any] = {}
     if draws and offers(extractor, Draws):
         row["reconstruction_error"] = _reconstruction_error(extractor, validation)
+    if not validation.objects:
+        return row
+    result = by_halves(keypoints(extractor, validation), validation.flat())
     for k, name in enumerate(validation.objects):
         for part in ("error", "r2"):
             value = float(getattr(result, part)[k])

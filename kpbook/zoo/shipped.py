@@ -133,6 +133,7 @@ def median_seed(run: str | Path, by: str | None = None) -> Path:
             raise ValueError(complain(str(path), got, expected, hint))
         return float(sum(values) / len(values))
 
+    seeds.sort(key=lambda p: int(p.stem.rpartition("-s")[2]))  # decides where results tie
     ordered = sorted(seeds, key=quality)
     return ordered[(len(ordered) - 1) // 2].with_suffix("")
 
