@@ -119,7 +119,7 @@ def check_uint8(x: Any, *, name: str, hint: str = "") -> None:
 
 def check_finite(x: Any, *, name: str, hint: str = "") -> None:
     """Raise ``ValueError`` if ``x`` holds a NaN or an infinity; say how many and where."""
-    if traced(x):
+    if traced(x) or (isinstance(x, float) and math.isfinite(x)):  # without a tensor
         return
     values = _tensor(x)
     if math.isfinite(values.sum().item()):  # one cheap number rules both out
