@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 import kpbook
-from kpbook import grid, runs
+from kpbook import grid, tables
 
 CHAPTER = "01_soft_argmax"
-MODULES = {"torch": torch, "nn": nn, "kpbook": kpbook, "grid": grid, "runs": runs}
+MODULES = {"torch": torch, "nn": nn, "kpbook": kpbook, "grid": grid, "tables": tables}
 SCOPE = notebooks.namespace(CHAPTER, "taught", **MODULES)
 CHECKS = notebooks.namespace(CHAPTER, "exercise", "exercise-check", **MODULES)
 
