@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the one reader of YAML."""
+"""Files that are written whole or not at all, their order, and the one reader of YAML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from kpbook._checks import complain, require
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Key that sorts names of files: 9 before 10 whatever their zeros, upper case as lower.
+
+    The suffix, then the name as it is written, decide a tie.
+    """
+    stem, suffix = os.path.splitext(name.casefold())
+    parts = re.split(r"(\d+)", stem)  # words at even places, numbers at odd ones
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], suffix, name
 
 
 def write_atomically(path: str | Path, data: bytes) -> Path:

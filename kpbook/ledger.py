@@ -86,7 +86,9 @@ class Entry:
             if capability is None:
                 got = f"the capability of {run!r}, which scores no object"
                 raise ValueError(complain(self.what, got, "a column, with mean or median"))
-            return capability.each[self.object] if self.object else capability.mean
+            if self.object is None:
+                return capability.mean
+            return capability.each[check_choice(self.object, capability.each, name=self.what)]
         values = sweep.column(run, self.column, self.object)
         if np.isnan(values).all():
             of = f" for {self.object!r}" if self.object else ""

@@ -70,6 +70,19 @@ def test_what_is_shared_is_computed_once(toy):  # catches: the encoder three tim
 
 
 @pytest.mark.slow
+def test_a_file_is_simplified_within_onnx_s_own_operations(tmp_path):
+    import onnx
+
+    model = onnx.load(export.to_onnx(kpbook.load("rarity"), tmp_path / "rarity.onnx"))
+    known = {"", *(weight.name for weight in model.graph.initializer)}
+    constant = [node.op_type for node in model.graph.node if set(node.input) <= known]
+    assert constant == []
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    assert {node.domain for node in model.graph.node} == {""}
+    assert b"kpbook/" not in model.SerializeToString()  # traces of this machine's folders
+
+
+@pytest.mark.slow
 def test_the_file_says_what_it_is_and_holds_its_weights(toy):
     import onnx
 

@@ -124,6 +124,12 @@ def test_a_column_is_reduced_over_seeds_of_its_object(measure, expected):
     assert entry.value(made_up(errors), MU) == expected
 
 
+def test_an_object_that_the_run_does_not_score_is_said():
+    entry = Entry("e", "s", "net", "nothing", object="cubes")
+    with pytest.raises(ValueError, match=r"e: got 'cubes'.*Did you mean 'cube'"):
+        entry.value(made_up({"cube": [0.0, 1.0]}), MU)
+
+
 # -- the papers' file ----------------------------------------------------------------------------
 
 

@@ -544,6 +544,29 @@ def test_a_killed_minder_of_a_job_is_replaced(config, sweep):
     assert len(list((path.parent / "out").glob("a-s?.json"))) == 2
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_ray_node_that_starts_late_gets_a_second_try(monkeypatch, late):
+    did = []
+
+    class Ray:
+        def is_initialized(self):
+            return False
+
+        def init(self, **options):
+            did.append("init")
+            if did.count("init") <= late:
+                raise Exception("The current node timed out during startup.")
+
+        def shutdown(self):
+            did.append("shutdown")
+
+        register_ray = shutdown
+
+    monkeypatch.setattr(sweep_main, "require", lambda *names, **words: Ray())
+    sweep_main._start_ray()
+    assert did == ["shutdown", "init", *late * ["shutdown", "init"]]
+
+
 @pytest.mark.slow
 def test_ray_gives_the_same_numbers_as_this_machines_processes(config, sweep):
     """A local cluster with two workers; ``work.train`` here is the sweep's one job, undivided."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kpbook._arrays import as_flags, as_float64
 from kpbook._checks import check_uint8, check_unmasked, complain
+from kpbook._files import natural
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 BYTES = (
@@ -158,13 +159,7 @@ def _folder(place: Path) -> list[Path]:
     except OSError as error:
         got = f"{place}, which cannot be read ({error.strerror})"
         raise ValueError(complain("frames", got, "a folder of pictures")) from error
-    return sorted((p for p in files if not p.name.startswith(".")), key=_natural)
-
-
-def _natural(path: Path) -> tuple[Any, ...]:
-    """9 before 10 whatever their zeros, upper case as lower; the whole name decides a tie."""
-    parts = re.split(r"(\d+)", path.stem.casefold())  # words at even places, numbers at odd ones
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)], path.name.casefold(), path.name
+    return sorted((p for p in files if not p.name.startswith(".")), key=lambda p: natural(p.name))
 
 
 def _opened(file: Path, *, film: bool) -> list[tuple[str, np.ndarray]]:

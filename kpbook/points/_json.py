@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kpbook._checks import complain
-from kpbook.points._sightings import Sightings, natural, no_format
+from kpbook._files import natural
+from kpbook.points._sightings import Sightings, no_format
 from kpbook.points._table import in_turn
 
 _LISTS = (
@@ -149,7 +150,7 @@ def _places(images: list[dict[str, Any]], frames: int | None) -> dict[str, int]:
     If there are more frames than images, the last number in the name, or the id, is the frame.
     """
 
-    def name(image: dict[str, Any]) -> list[Any]:
+    def name(image: dict[str, Any]) -> tuple[Any, ...]:
         return natural(str(image.get("file_name") or image["id"]))
 
     if frames in (None, len(images)):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -160,11 +158,6 @@ def _to_image(
         expected = "(height, width) of the pictures that the other program saw"
         warnings.warn(complain("image_size", got, expected), stacklevel=4)
     return image
-
-
-def natural(text: str) -> list[Any]:
-    """Key that sorts ``2.png`` before ``10.png``."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def no_format(name: str, got: str, hint: str = "") -> ValueError:

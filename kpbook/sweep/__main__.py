@@ -125,7 +125,12 @@ def _start_ray() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")  # ray's own, 15, starves on a shared machine
     ray = require("ray", extra="sweep", purpose="--backend ray")
     require("ray.util.joblib", extra="sweep", purpose="--backend ray").register_ray()
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+    except Exception:  # a busy machine: its node gets 30 s to start, and has often started late
+        ray.shutdown()
         ray.init(log_to_driver=False, logging_level="ERROR")
 
 

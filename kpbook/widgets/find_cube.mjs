@@ -45,6 +45,7 @@ class FindCubeView extends LiveFigure {
     this.changes = 0;
     this.result = this.first();
     this.parities = {};
+    this.settled = new WeakSet(); // engines
     this.places = {}; // network -> where it runs: page or worker
     this.times = []; // ms from a gesture to its last draw call
     this.ask = latestOnly(
@@ -119,8 +120,7 @@ class FindCubeView extends LiveFigure {
     const { rgb } = drawState(first, this.poses, this.scene.camera, this.scene.colours);
     const example = { data: toPlanes(rgb, H, W), H, W };
     const engine = await browserEngine(at("onnxruntime/ort.wasm.bundle.min.mjs"), file, example);
-    this.places[name] = engine.place;
-    const { keypoints } = await engine.run(example);
+    const { keypoints } = engine.first;
     const off = farthest(network.first.flat(), keypoints.data);
     this.parities[name] = off;
     if (off > OTHER) {
@@ -131,6 +131,14 @@ class FindCubeView extends LiveFigure {
         .then((built) => setText(this.parity, describeParity(name, off, built.default[name])));
     }
     return engine;
+  }
+
+  /** After the first answer: let the page's engine find its place. */
+  async settle(name) {
+    const engine = await this.engines.get(name);
+    if (!engine.settle || this.settled.has(engine)) return;
+    this.settled.add(engine);
+    this.places[name] = await engine.settle();
   }
 
   /** The file is not the network that the page was made with: it answers, its keypoints unnamed. */
@@ -175,6 +183,7 @@ class FindCubeView extends LiveFigure {
     this.redraw();
     this.times.push(performance.now() - asked.started);
     if (this.times.length > 1000) this.times.shift();
+    this.settle(asked.network).catch(() => {}); // what fails here fails at the next question, too
   }
 
   sorry(error) {

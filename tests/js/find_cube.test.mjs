@@ -1,6 +1,10 @@
 // Run by tests/test_widgets.py: node --test tests/js/
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
+import { pathToFileURL } from "node:url";
 import { deflateSync } from "node:zlib";
 
 import { toFields } from "../../kpbook/widgets/core.mjs";
@@ -109,6 +113,31 @@ test("a network is tried until it is fast once; only a slow start is forgiven", 
   assert.deepEqual(await trial([8]), { fast: true, runs: 1 });
   assert.deepEqual(await trial(Array(20).fill(15)), { fast: false, runs: 8 });
   assert.deepEqual(await trial([300, 120, 3]), { fast: false, runs: 2 });
+});
+
+test("the page's engine looks once before it answers, and finds its place after that", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ort-"));
+  const runtime = pathToFileURL(join(folder, "ort.mjs"));
+  writeFileSync(runtime, `
+    export const [env, runs, closed] = [{ wasm: {} }, [], []];
+    export class Tensor { constructor(type, data, dims) { Object.assign(this, { data, dims }); } }
+    export const InferenceSession = { create: async (model) => ({
+      run: async ({ images }) => (runs.push(model), { keypoints: { data: images.data, dims: [1, 1, 2] } }),
+      release: async () => closed.push(model),
+    }) };`);
+  const { runs, closed } = await import(runtime.href);
+  const example = { data: Float32Array.from([0.5, -0.5]), H: 1, W: 1 };
+  const opened = await engine.browserEngine(runtime.href, "a.onnx", example);
+  assert.deepEqual(runs, ["a.onnx"]);
+  assert.deepEqual([...opened.first.keypoints.data], [0.5, -0.5]);
+  const { keypoints } = await opened.run({ data: Float32Array.from([0.25, 1]), H: 1, W: 1 });
+  assert.deepEqual({ ...keypoints, data: [...keypoints.data] }, { data: [0.25, 1], dims: [1, 2] });
+  assert.equal(runs.length, 2);
+  assert.equal(await opened.settle(), "page");
+  assert.equal(runs.length, 3);
+  await opened.close();
+  assert.deepEqual(closed, ["a.onnx"]);
+  rmSync(folder, { recursive: true });
 });
 
 test("planes are channels first, from 0 to 1", () => {
