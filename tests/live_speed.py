@@ -25,6 +25,7 @@ from conftest import BROWSER_ARGS, ROOT, SITE, _QuietHandler, _Server, find_brow
 FIGURE = "find-the-cube"
 PAGE = "book/index.html"
 MOVES = 200
+SLOW = 8  # ms: a network that needs more moves to a worker
 Row = dict[str, Any]
 
 
@@ -67,6 +68,41 @@ def weight(browser: Any, address: str) -> int:
     total = requests.weight()
     page.context.close()
     return total
+
+
+BARE = """async ([address, model]) => {
+    const begun = performance.now();
+    const ort = await import(address);
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", address).href };
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "extended" };
+    const session = await ort.InferenceSession.create(model, options);
+    const images = new ort.Tensor("float32", new Float32Array(3 * 64 * 64), [1, 3, 64, 64]);
+    await session.run({ images });
+    const start = performance.now() - begun;
+    const times = [];
+    for (let k = 0; k < 100; k++) {
+        const asked = performance.now();
+        await session.run({ images });
+        times.push(performance.now() - asked);
+        await new Promise((later) => setTimeout(later, 20)); }
+    return [start, times]; }"""
+
+
+def bare(browser: Any, url: str, name: str = "rarity") -> tuple[float, list[float]]:
+    """The same network on the same core without a figure: milliseconds.
+
+    Returns:
+        From nothing loaded to its first answer, and for each of the next 100 answers.
+    """
+    page = browser.new_context().new_page()
+    page.goto(f"{url}/{PAGE}", wait_until="networkidle")
+    files = [
+        f"{url}/_static/{f}" for f in ("onnxruntime/ort.wasm.bundle.min.mjs", f"live/{name}.onnx")
+    ]
+    start, times = page.evaluate(BARE, files)
+    page.context.close()
+    return start, times
 
 
 class Hand:
@@ -165,7 +201,11 @@ def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
     with sync_playwright() as playwright, on_one_core(playwright) as browser:
         heavy = [{"page": p, "kB": weight(browser, f"{url}/{p}.html") / 1e3} for p in pages]
         hand = Hand(browser, url)
-        touch = {"first touch, ms": hand.first_touch(), "loads, MB": hand.requests.weight() / 1e6}
+        touch = {
+            "first touch, ms": hand.first_touch(),
+            "its network alone, ms": bare(browser, url)[0],
+            "loads, MB": hand.requests.weight() / 1e6,
+        }
         drag: list[Row] = []
         for name in hand.networks():
             hand.choose(name)

@@ -84,7 +84,8 @@ class Lab:
         connection = max(folder.glob("kernel-*.json"), key=lambda path: path.stat().st_mtime)
         client = BlockingKernelClient(connection_file=str(connection))
         client.load_connection_file()
-        client.start_channels()
+        # No heartbeat: its thread may still be starting when so short a visit is over.
+        client.start_channels(iopub=False, stdin=False, hb=False)
         try:
             text = f"__import__('json').dumps({expression})"
             reply = client.execute(
@@ -260,5 +261,6 @@ def test_by_one_option_the_page_s_own_engine_answers_in_a_notebook(
     figure.wait_for(state="attached", timeout=WAIT)
     drag(window, figure.locator("[data-handle=cube]"), 60, 25)
     window.locator("#find-the-cube[data-engine=ready]").wait_for(timeout=WAIT)
-    assert figure.evaluate("e => e.kpbook.places().rarity") in {"page", "worker"}  # no kernel
+    place = "document.querySelector('#find-the-cube').kpbook.places().rarity"
+    assert window.wait_for_function(place).json_value() in {"page", "worker"}  # no kernel
     assert figure.evaluate("e => e.kpbook.parities().rarity") < 1e-4

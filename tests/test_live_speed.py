@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from live_speed import MOVES, Hand, on_one_core, weight
+from live_speed import MOVES, SLOW, Hand, bare, on_one_core, weight
 from test_site import PAGES
 
 pytestmark = [pytest.mark.site, pytest.mark.slow, pytest.mark.alone]
@@ -24,14 +24,18 @@ def test_a_page_is_light_before_it_is_touched(one_core: Any, site_url: str, name
     assert weight(one_core, f"{site_url}/{name}.html") <= 1.8e6
 
 
-def test_the_first_touch_and_a_drag_are_answered_at_once(one_core: Any, site_url: str) -> None:
-    """One second for the first, which loads the runtime; 8 ms for the median of 200 after it.
+def test_a_figure_adds_little_to_what_its_network_needs(one_core: Any, site_url: str) -> None:
+    """Times are ratios to the same network on the same core without a figure.
 
-    The best of three pages: what another process takes from this core is not the figure's.
+    The best of three each: what another process takes from this core is not the figure's. The
+    times themselves stand on the performance page, as recorded.
     """
+    starts, runs = zip(*(bare(one_core, site_url) for _ in range(3)), strict=True)
     hands = [Hand(one_core, site_url) for _ in range(3)]
-    assert min(hand.first_touch() for hand in hands) <= 1000
+    assert min(hand.first_touch() for hand in hands) <= 1.5 * min(starts)
+    assert all(hand.requests.weight() <= 4.2e6 for hand in hands)
     times = [hand.drag() for hand in hands]
     assert {len(each) for each in times} == {MOVES}
-    assert min(statistics.median(each) for each in times) <= 8
-    assert "page" in {hand.place("rarity") for hand in hands}
+    alone = min(statistics.median(each) for each in runs)
+    assert min(statistics.median(each) for each in times) <= 2.5 * alone
+    assert alone > SLOW / 2 or "page" in {hand.place("rarity") for hand in hands}
