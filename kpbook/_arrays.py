@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kpbook._checks import check_unmasked, complain
+from kpbook._store import DTYPES
 
 
 def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarray:
@@ -20,7 +21,7 @@ def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarra
     """
     check_unmasked(x, name=name)
     try:
-        numbers = np.asarray(_from_torch(x))
+        numbers = np.asarray(plain(x))
     except (TypeError, ValueError):  # rows of different lengths, or something odd within
         numbers = np.asarray(None)
     if numbers.dtype.kind not in "biuf":
@@ -39,7 +40,7 @@ def as_flags(x: Any, *, name: str, hint: str = "") -> np.ndarray:
     """
     check_unmasked(x, name=name)
     try:
-        flags = np.asarray(_from_torch(x))
+        flags = np.asarray(plain(x))
     except (TypeError, ValueError):
         flags = np.asarray(None)
     if flags.dtype != np.bool_:
@@ -48,9 +49,28 @@ def as_flags(x: Any, *, name: str, hint: str = "") -> np.ndarray:
     return np.array(flags)
 
 
-def _from_torch(x: Any) -> Any:
+def as_stored(x: Any, *, name: str) -> np.ndarray:
+    """Return a copy of ``x`` in its own type: numbers or flags that a file can hold.
+
+    Raises:
+        TypeError: If it holds something else, or is of no regular shape.
+        ValueError: If it is a masked array that hides a value.
+    """
+    check_unmasked(x, name=name)
+    try:
+        array = np.array(plain(x))
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if array.dtype.newbyteorder("<").str not in DTYPES:
+        got = f"dtype {array.dtype}" if hasattr(x, "dtype") else f"a {type(x).__name__} of others"
+        raise TypeError(complain(name, got, "numbers or flags, one type for all"))
+    return array
+
+
+def plain(x: Any) -> Any:
+    """A tensor as an array, also within lists; anything else as it is."""
     if isinstance(x, list | tuple):  # NumPy reads tensors in a list slowly and with a warning
-        return [_from_torch(each) for each in x]
+        return [plain(each) for each in x]
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu()
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy()

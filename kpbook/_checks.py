@@ -182,6 +182,27 @@ def check_integer(x: Any, *, name: str, minimum: int, hint: str = "") -> int:
     return int(x)
 
 
+def check_seed(seed: Any) -> int:
+    """Return a seed as ``int``; raise unless torch and NumPy take it."""
+    seed = check_integer(seed, name="seed", minimum=0)
+    if seed >= 2**63:
+        raise ValueError(complain("seed", seed, "below 2**63"))
+    return int(seed)
+
+
+def check_scalar(x: Any, *, name: str, hint: str = "") -> float:
+    """Return ``x`` as ``float``; raise ``TypeError`` unless it is one number.
+
+    NumPy's numbers, and arrays and tensors without axes, are taken as what they hold.
+    """
+    if getattr(x, "shape", None) == ():
+        check_unmasked(x, name=name)
+        x = x.item()
+    if isinstance(x, bool) or not isinstance(x, int | float):
+        raise TypeError(complain(name, f"{x!r:.80}", "one number", hint))
+    return float(x)
+
+
 def check_choice(value: Any, choices: Iterable[str], *, name: str, hint: str = "") -> str:
     """Return ``value``; raise ``ValueError`` that lists ``choices`` unless it is one of them."""
     names = list(choices)

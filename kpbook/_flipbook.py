@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kpbook._checks import check_range, check_shape, complain
+from kpbook._arrays import plain
+from kpbook._checks import check_range, check_shape, check_uint8, check_unmasked, complain
 from kpbook.grid import to_pixels
 
 #: Outlines of the markers in units of their radius, and Okabe and Ito's colours for them.
@@ -126,12 +127,15 @@ def flipbook(
         fps: Frames per second when it plays.
 
     Raises:
-        ValueError: If shapes or numbers of frames do not fit.
+        TypeError: If the images are neither bytes nor floats.
+        ValueError: If shapes or numbers of frames do not fit, floats are outside [0, 1], or a
+            masked array hides a value.
     """
-    values = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+    values = copied(images, name="images")
     T, H, W = check_shape(values, "T H W 3", name="images", hint="Colour last, time first.")
+    check_pictures(values)
     if values.dtype != np.uint8:
-        values = (values.clip(0, 1) * 255).round().astype(np.uint8)
+        values = (values * 255).round().astype(np.uint8)
     check_range(fps, 0.1, 30, name="fps", hint="Frames per second.")
     said = [f"frame {t + 1} of {T}" for t in range(T)] if titles is None else list(titles)
     if len(said) != T:
@@ -143,9 +147,30 @@ def flipbook(
     return Flipbook(values, pixels, said, round(1000 / fps), alt.strip())
 
 
+def copied(x: Any, *, name: str) -> np.ndarray:
+    """A copy of numbers: a figure is drawn later, and shows what it was given.
+
+    Raises:
+        ValueError: If it is a masked array that hides a value.
+    """
+    check_unmasked(x, name=name)
+    return np.array(plain(x))
+
+
+def check_pictures(images: np.ndarray) -> None:
+    """Raise unless ``images`` are bytes, or floats in [0, 1]."""
+    if not np.issubdtype(images.dtype, np.floating):
+        hint = "Or floats in [0, 1]; 16 bits: x / 65535."
+        check_uint8(images, name="images", hint=hint)
+        return
+    ends = np.array([images.min(), images.max()], dtype=np.float64)  # of a type that torch has
+    check_range(ends, 0, 1, name="images", hint="Divide bytes by 255.")
+
+
 def _pixels(z: Any, T: int, size: tuple[int, int], name: str) -> np.ndarray:
-    points = np.asarray(z.detach().cpu() if hasattr(z, "detach") else z, dtype=np.float64)
-    check_shape(points, f"{T} 2", name=f"points[{name!r}]", hint="One (x, y) for each frame.")
+    name = f"points[{name!r}]"
+    points = copied(z, name=name).astype(np.float64)
+    check_shape(points, f"{T} 2", name=name, hint="One (x, y) for each frame.")
     return np.asarray(to_pixels(points, size))
 
 

@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from kpbook._checks import complain
-from kpbook._files import write_atomically
+from kpbook._checks import check_integer, check_range, complain
+from kpbook._files import file_path, jsonable, write_atomically
 
 _MAGIC = b"kpbook arrays 1\n"
 _ANY_VERSION = b"kpbook arrays "
@@ -49,7 +49,9 @@ def write(
     Raises:
         IsADirectoryError: If ``path`` is a folder.
     """
-    path = _as_path(path)
+    path = file_path(path)
+    compression = check_integer(compression, name="compression", minimum=0)
+    check_range(compression, 0, 9, name="compression", hint="xz's level.")
     table, raw = [], []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -59,7 +61,7 @@ def write(
         raw.append(little.tobytes())
     header = {"description": description, "arrays": table}
     body = (
-        json.dumps(header, sort_keys=True).encode()
+        json.dumps(header, sort_keys=True, default=jsonable).encode()
         + b"\n"
         + lzma.compress(b"".join(raw), preset=compression)
     )
@@ -75,7 +77,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         IsADirectoryError: If it is a folder.
         ValueError: If it is something else, of another version, cut short or changed.
     """
-    path, name = _as_path(path), str(path)
+    path, name = file_path(path), str(path)
     if not path.exists():
         fix = f"Paths start at {Path.cwd()} unless they are absolute; or make the file first."
         raise FileNotFoundError(complain(name, "no such file", "a file that was saved", fix))
@@ -160,13 +162,3 @@ def _unpack(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays[key] = array.astype(array.dtype.newbyteorder("="), copy=False)
         start += array.nbytes
     return dict(header["description"]), arrays
-
-
-def _as_path(path: Any) -> Path:
-    if not isinstance(path, str | Path):
-        raise TypeError(complain("path", repr(path), "a file's name, str or pathlib.Path"))
-    place = Path(path)
-    if place.is_dir():
-        fix = "Give the name of the file in it."
-        raise IsADirectoryError(complain(str(place), "a folder", "a file", fix))
-    return place

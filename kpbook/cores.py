@@ -99,6 +99,12 @@ def reconstruction(prediction: Tensor, target: Tensor, weight: Tensor | None = N
     return squared.mean() if weight is None else (weight * squared).mean()
 
 
+@in_float32
+def acceleration(points: Tensor) -> Tensor:
+    """Mean squared second difference of snippets of points ``(..., T, N, 2)``."""
+    return points.diff(n=2, dim=-3).square().mean()
+
+
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Images ``(B, 3, H, W)`` in [0, 1] to ``(B, 3, *size)``: :func:`kpbook.images.resize`."""
     resized = functional.interpolate(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from kpbook._arrays import as_float64
 from kpbook._checks import check_finite, check_integer, check_shape, check_unmasked, complain
@@ -24,6 +25,7 @@ from kpbook.points import Points, read_points
 Detector = Callable[[torch.Tensor], Any]
 
 _BATCH = 64
+_OF_NUMPY = {torch.float16, torch.float32, torch.float64}
 
 
 def keypoints(
@@ -91,7 +93,7 @@ def found(
 
     Arguments and errors as in :func:`keypoints`.
     """
-    check_integer(batch, name="batch", minimum=1, hint="Images at a time.")
+    batch = check_integer(batch, name="batch", minimum=1, hint="Images at a time.")
     device = check_ready(detector, name="detector")
     if hasattr(detector, "image_size"):
         check_fits(detector, episodes, name="episodes")
@@ -118,15 +120,32 @@ def device_of(network: Any) -> torch.device:
 
 
 def check_ready(network: Any, *, name: str = "extractor") -> torch.device:
-    """Return where a network is; raise ``ValueError`` if a part of it is in training mode."""
+    """Return where a network is; raise ``ValueError`` if what it finds depends on its batch.
+
+    A part of it is in training mode, or normalises by the batch in evaluation mode, too. Methods
+    and ``functools.partial`` are looked through.
+    """
+    while (inner := getattr(network, "func", getattr(network, "__self__", None))) is not None:
+        network = inner
     if isinstance(network, torch.nn.Module):
-        training = [part for part, module in network.named_modules() if module.training]
-        if training:
-            where = f" (its part {training[0]!r})" if training[0] else ""
-            hint = "Call .eval() on it first: dropout and batch normalisation differ."
-            got = f"a torch module in training mode{where}"
-            raise ValueError(complain(name, got, "one in evaluation mode", hint))
+        for part, module in network.named_modules():
+            where = f" (its part {part!r})" if part else ""
+            if getattr(module, "training", False):
+                hint = "Call .eval() on it first: dropout and batch normalisation differ."
+                got = f"a torch module in training mode{where}"
+                raise ValueError(complain(name, got, "one in evaluation mode", hint))
+            if isinstance(module, _BatchNorm) and module.running_mean is None:
+                hint = "Build it with track_running_stats=True."
+                got = f"a batch norm without statistics of its own{where}"
+                raise ValueError(complain(name, got, "the same answer in every batch", hint))
     return device_of(network)
+
+
+def check_episodes(episodes: Any, *, name: str = "episodes") -> None:
+    """Raise ``TypeError`` unless they are Episodes."""
+    if not isinstance(episodes, Episodes):
+        hint = "Episodes.sample() is a recording; Episodes.from_frames takes your own pictures."
+        raise TypeError(complain(name, type(episodes).__name__, "Episodes", hint))
 
 
 def check_fits(extractor: Any, episodes: Any, *, name: str) -> None:
@@ -136,9 +155,7 @@ def check_fits(extractor: Any, episodes: Any, *, name: str) -> None:
         TypeError: If they are no Episodes.
         ValueError: If their frames have another size, or too few views.
     """
-    if not isinstance(episodes, Episodes):
-        hint = "Episodes.sample() is a recording; Episodes.from_frames takes your own pictures."
-        raise TypeError(complain(name, type(episodes).__name__, "Episodes", hint))
+    check_episodes(episodes, name=name)
     check_size(extractor, episodes.image_size, name=name)
     views = getattr(extractor, "views", 1)
     if len(episodes.views) < views:
@@ -184,8 +201,10 @@ def _as_array(x: Any, *, name: str, expected: str, hint: str) -> np.ndarray:
     A copy: a detector may fill one buffer again and again.
     """
     if isinstance(x, torch.Tensor):
-        x = x.detach().cpu()
-        x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # NumPy has none
+        x = x.detach().cpu().to_dense()
+        if x.is_floating_point() and x.dtype not in _OF_NUMPY:
+            x = x.float()
+        x = x.numpy()
     if isinstance(x, np.ndarray) and x.dtype in (np.float16, np.float32, np.float64):
         check_unmasked(x, name=name)
         return np.array(x)

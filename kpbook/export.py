@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 import kpbook
-from kpbook._checks import complain, require
-from kpbook._files import write_atomically
+from kpbook._checks import check_floating, check_shape, check_tensor, complain, require
+from kpbook._files import file_path, write_atomically
 from kpbook.detect import check_ready
 from kpbook.extractors.base import Draws, Extractor, lacks, offers
 from kpbook.grid import as_size
@@ -66,7 +66,7 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
     draws, ``reconstruction`` ``(B, 3, h', w')``, as the extractor's own methods do; with several
     views or in metres, the shapes of :class:`kpbook.extractors.Extractor`. A program that asks for
     one of them pays for that one. The values of the images are not checked there. Before the file
-    appears it is run on one and on five images and compared with torch.
+    appears it is run on one, five and eleven images and compared with torch.
 
     Its metadata hold ``kpbook`` (version), ``name``, and as JSON ``image_size`` (H, W).
 
@@ -80,11 +80,13 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
 
     Raises:
         ImportError: If onnx, onnxscript or onnxruntime is missing, or torch is older than 2.6.
+        IsADirectoryError: If ``path`` is a folder.
         TypeError: If the extractor is no module, or lacks a part of the contract.
         ValueError: If a part of it is in training mode, it cannot be copied, holds an operation
-            that ONNX does not know, or the file gives other numbers for another number of images.
+            that ONNX does not know, the shapes are not those of the contract, or the file gives
+            other numbers for another number of images.
     """
-    shape = _check(extractor)
+    shape, path = _check(extractor), file_path(path)
     onnx = require("onnx", extra="export", purpose=_PURPOSE)
     for package in ("onnxscript", "onnxruntime"):
         require(package, extra="export", purpose=_PURPOSE)
@@ -123,13 +125,21 @@ def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, fl
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If onnxruntime is missing.
+        TypeError: If the images are no tensor of floating-point numbers.
+        ValueError: If it is no ONNX file, or the images are not of the extractor's size.
     """
     if not Path(path).is_file():
         hint = "kpbook.export.to_onnx(extractor, path) writes it."
         raise FileNotFoundError(complain(str(path), "no such file", "an ONNX file", hint))
-    return {
-        name: float(np.abs(a - b).max()) for name, a, b in _both(_copy(extractor), path, images)
-    }
+    check_tensor(images, name="images")
+    check_floating(images, name="images", hint="kpbook.images.to_float converts bytes.")
+    check_shape(images, " ".join(["B", *map(str, _check(extractor))]), name="images")
+    try:
+        both = list(_both(_copy(extractor), path, images.float()))
+    except Exception as error:  # onnxruntime has many kinds
+        got = f"a file that cannot be run: {str(error).splitlines()[0][:200]}"
+        raise ValueError(complain(str(path), got, "an ONNX file of to_onnx")) from error
+    return {name: float(np.abs(a - b).max()) for name, a, b in both}
 
 
 def _both(
@@ -166,13 +176,17 @@ def _simplify(file: Path) -> None:
 
 
 def _try_other_batches(whole: nn.Module, file: Path, shape: tuple[int, ...]) -> None:
-    """Raise unless the file gives torch's numbers for one and for five images, too.
+    """Raise unless the file gives torch's numbers for other numbers of images, too.
 
     The export follows Python for two images; a loop over them, or a list of them, leaves two
     images in the file for good.
     """
-    for B in (1, 5):
+    D, views = getattr(whole.extractor, "dimensions", 2), shape[:-3]
+    for B in (1, 5, 11):
         images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(B))
+        promised = (B, None, D), (B, *views, None, None, None)
+        for name, output, wanted in zip(OUTPUTS, whole(images), promised, strict=False):
+            _check_contract(name, tuple(output.shape), wanted)
         try:
             both = list(_both(whole, file, images))
         except Exception as error:  # onnxruntime has many kinds
@@ -183,6 +197,15 @@ def _try_other_batches(whole: nn.Module, file: Path, shape: tuple[int, ...]) -> 
             off = float(np.abs(theirs - ours).max())
             if not off <= _SAME * max(1.0, float(np.abs(ours).max())):
                 _complain_of_batch(B, f"{name} that differ from torch's by {off:.3g}")
+
+
+def _check_contract(name: str, shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> None:
+    """Raise unless an output has the sizes that are promised, and as many axes."""
+    sizes = zip(shape, wanted, strict=False)
+    if len(shape) != len(wanted) or any(n is not None and n != size for size, n in sizes):
+        axes = ", ".join("any" if n is None else str(n) for n in wanted)
+        hint = "kpbook.extractors.check_extractor tries the whole contract."
+        raise ValueError(complain(name, f"shape {shape}", f"({axes})", hint))
 
 
 def _complain_of_batch(B: int, what: str, error: Exception | None = None) -> NoReturn:

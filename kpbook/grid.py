@@ -178,8 +178,9 @@ def _affine(points: ArrayT, scale: np.ndarray, shift: np.ndarray) -> ArrayT:
     check_shape(points, "... 2", name="points", hint="Points are (x, y) along the last axis.")
     result: Any
     if isinstance(points, Tensor):
-        like = points if points.dtype.is_floating_point else points.float()
-        result = points * like.new_tensor(scale) + like.new_tensor(shift)
+        dtype = points.dtype if points.dtype.is_floating_point else torch.float32
+        wide = points.to(torch.promote_types(dtype, torch.float32))  # 16 bits round the scale, too
+        result = (wide * wide.new_tensor(scale) + wide.new_tensor(shift)).to(dtype)
     else:
         dtype = points.dtype if np.issubdtype(points.dtype, np.floating) else np.float64
         result = (points * scale + shift).astype(dtype)

@@ -20,6 +20,7 @@ from kpbook import cores
 from kpbook._checks import (
     check_choice,
     check_finite,
+    check_flag,
     check_floating,
     check_positive,
     check_range,
@@ -113,7 +114,7 @@ def soft_argmax(
         the centres of the map's border cells (:mod:`kpbook.grid`).
 
     Raises:
-        TypeError: If ``logits`` is not a floating-point tensor.
+        TypeError: If ``logits`` is not a floating-point tensor, or ``separable`` no bool.
         ValueError: If it has fewer than two axes or an empty one, a map has no mean position
             (NaN, +inf, all -inf), or a temperature is not positive.
 
@@ -127,6 +128,7 @@ def soft_argmax(
         tensor([-0.2500,  0.0000])
     """
     logits, tau = _checked(logits, temperature)
+    separable = check_flag(separable, name="separable")
     points = cores.soft_argmax(logits, tau, separable)
     # Looked for on the small output, not on the maps: that would be a pass over the memory.
     if not _is_finite(points):

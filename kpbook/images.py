@@ -100,8 +100,8 @@ def crop(images: Tensor, top: int, left: int, size: Size) -> Tensor:
     check_tensor(images, name="images")
     H, W = check_shape(images, "... H W", name="images", hint=_FLOAT_HINT)
     h, w = as_size(size)
-    check_integer(top, name="top", minimum=0, hint="Rows from the upper edge.")
-    check_integer(left, name="left", minimum=0, hint="Columns from the left edge.")
+    top = check_integer(top, name="top", minimum=0, hint="Rows from the upper edge.")
+    left = check_integer(left, name="left", minimum=0, hint="Columns from the left edge.")
     check_range(top, 0, H - h, name="top", hint=f"A window of {h} rows must fit into {H}.")
     check_range(left, 0, W - w, name="left", hint=f"A window of {w} columns must fit into {W}.")
     return images[..., top : top + h, left : left + w]

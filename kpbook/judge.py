@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from kpbook import tables
-from kpbook._checks import check_choice, check_positive, complain
-from kpbook.detect import Detector, keypoints, points_of
+from kpbook._checks import check_choice, check_positive, check_scalar, complain
+from kpbook.detect import Detector, check_episodes, keypoints, points_of
 from kpbook.episodes import Episodes, Flat
 from kpbook.metric import (
     THRESHOLD_OF,
@@ -174,7 +174,7 @@ def judge(
         thresholds: Object -> largest error of a tracked object; without it those of
             :data:`kpbook.metric.THRESHOLD_OF`, which belong to the paper's recording. An object
             that has none is tracked from an R² of :data:`R2_TRACKED` on, so ``{}`` asks that of
-            all.
+            all. One that never moves is not tracked.
         radius: Of PCK, precision and recall.
         lengths: Windows of precision and recall, in frames.
         view: Which camera.
@@ -190,6 +190,7 @@ def judge(
         UserWarning: If coordinates look like pixels, or as if they came in the order (y, x), or
             most of a file's points lie outside the images.
     """
+    check_episodes(episodes)
     for obj in thresholds or ():
         check_choice(obj, episodes.objects, name="thresholds")
     if len(episodes) < 4 or not episodes.objects:
@@ -279,11 +280,13 @@ def _tracked(
     result: TrackingResult, objects: Sequence[str], thresholds: Mapping[str, float]
 ) -> np.ndarray:
     for obj, mu in thresholds.items():
-        check_positive(mu, name=f"thresholds[{obj!r}]", hint="A mean squared distance.")
+        name, hint = f"thresholds[{obj!r}]", "A mean squared distance."
+        check_positive(check_scalar(mu, name=name, hint=hint), name=name, hint=hint)
     each = zip(objects, result.error, result.r2, strict=True)
-    return np.array(
-        [e <= thresholds[k] if k in thresholds else r2 >= R2_TRACKED for k, e, r2 in each]
-    )
+    # Without an R² the object stood still: following it is not what was seen.
+    good = [e <= thresholds[k] if k in thresholds else r2 >= R2_TRACKED for k, e, r2 in each]
+    tracked: np.ndarray = np.array(good, dtype=bool) & np.isfinite(result.r2)
+    return tracked
 
 
 def _name(detector: Any) -> str:

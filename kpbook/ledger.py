@@ -135,9 +135,17 @@ def papers(path: str | Path) -> list[Paper]:
     Raises:
         FileNotFoundError: If there is no such file.
         TypeError: If a key is unknown or missing.
-        ValueError: If a measure, a deviation or what is stated makes no sense.
+        ValueError: If it is no YAML, a paper has no list of entries, or a measure, a deviation or
+            what is stated makes no sense.
     """
     content = read_yaml(path, purpose="the ledger")
+    if not isinstance(content, dict):
+        raise ValueError(complain(str(path), f"{content!r:.80}", "papers, each under its key"))
+    for key, paper in content.items():
+        entries = paper.get("entries") if isinstance(paper, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            expected = "a mapping with a list of `entries`, each a mapping"
+            raise ValueError(complain(f"{path}: {key}", f"{paper!r:.80}", expected))
     return [
         Paper(key=key, **{**paper, "entries": [Entry(**entry) for entry in paper["entries"]]})
         for key, paper in content.items()

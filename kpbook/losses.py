@@ -86,7 +86,7 @@ def acceleration(points: Tensor) -> Tensor:
     if T < 3:
         hint = "A second difference needs three frames; velocity needs snippets of 3."
         raise ValueError(complain("points", f"{T} frames", "at least 3 in a row", hint))
-    return points.diff(n=2, dim=-3).square().mean()
+    return cores.acceleration(points)
 
 
 def colour_rarity(frames: np.ndarray, bins: int = 8, floor: float = 0.0) -> Tensor:
@@ -114,7 +114,7 @@ def colour_rarity(frames: np.ndarray, bins: int = 8, floor: float = 0.0) -> Tens
     """
     check_uint8(frames, name="frames")
     check_shape(frames, "... H W 3", name="frames", hint="Colour last, as in Episodes.")
-    check_integer(bins, name="bins", minimum=2, hint=_BINS_HINT)
+    bins = check_integer(bins, name="bins", minimum=2, hint=_BINS_HINT)
     check_range(bins, 2, 64, name="bins", hint=_BINS_HINT)
     check_range(floor, 0, 0.99, name="floor", hint="A share of the pixels, such as 1e-4.")
     cell = np.arange(256) * bins >> 8  # of each byte

@@ -3,6 +3,9 @@
 Every function returns a :class:`Plot`: ``.figure`` (matplotlib), ``.alt`` (computed from what is
 drawn), and the HTML that notebooks and the book show. Markers differ in shape as well as colour;
 the colours are Okabe and Ito's, which colour-blind readers can tell apart.
+
+A plot keeps copies of its data. A masked array that hides a value is a ``ValueError``; where NaN
+may stand for a value that is missing, the function says so.
 """
 
 from __future__ import annotations
@@ -24,8 +27,15 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from kpbook._checks import check_choice, check_finite, check_integer, check_shape, complain
-from kpbook._flipbook import Flipbook, flipbook
+from kpbook._checks import (
+    check_choice,
+    check_finite,
+    check_integer,
+    check_shape,
+    check_unmasked,
+    complain,
+)
+from kpbook._flipbook import Flipbook, check_pictures, copied, flipbook
 from kpbook.grid import to_pixels
 
 __all__ = [
@@ -145,7 +155,7 @@ def heat_maps(
         label: What a map's values are, for the alt text.
         columns: Maps in a row.
     """
-    values = _numbers(maps)
+    values = _numbers(maps, name="maps")
     M, H, W = check_shape(values, "M H W", name="maps", hint="One panel for each map.")
     check_finite(values, name="maps")
     marks = _marks(points, M)
@@ -180,9 +190,15 @@ def frames(
             outside the image is left out of the picture but named in the alt text.
         titles: One for each frame.
         columns: Frames in a row.
+
+    Raises:
+        TypeError: If the images are neither bytes nor floats.
+        ValueError: If shapes or numbers of frames do not fit, floats are outside [0, 1], or a
+            masked array hides a value.
     """
-    values = _numbers(images)
+    values = _numbers(images, name="images")
     M, H, W = check_shape(values, "M H W 3", name="images", hint="One panel for each frame.")
+    check_pictures(values)
     marks = _marks(points, M)
     names = _titles(titles, M)
     said = [
@@ -217,12 +233,13 @@ def curves(
         logx: Logarithmic horizontal axis.
         logy: Logarithmic vertical axis.
     """
-    across = _numbers(x)
+    across = _numbers(x, name="x")
     (T,) = check_shape(across, "T", name="x")
-    lines = {name: np.atleast_2d(_numbers(y)) for name, y in ys.items()}
+    given = {name: _numbers(y, name=f"ys[{name!r}]") for name, y in ys.items()}
+    lines = {name: np.atleast_2d(y) for name, y in given.items()}
     for name, y in lines.items():
         if y.ndim != 2 or y.shape[1] != T:
-            check_shape(_numbers(ys[name]), f"{T}", name=f"ys[{name!r}]", hint="One for each x.")
+            check_shape(given[name], f"{T}", name=f"ys[{name!r}]", hint="One for each x.")
         if not np.isfinite(y).any():
             raise ValueError(complain(f"ys[{name!r}]", "no finite value", "at least one"))
     said = [_course(name, y) for name, y in lines.items()]
@@ -287,7 +304,7 @@ def scatter(
     names = list(dict.fromkeys(name for kinds in data.values() for name in kinds))
     if not names:
         raise ValueError(complain("panels", "no series", "at least one"))
-    dashed = dict(lines or {})
+    dashed = {title: _number(y, name=f"lines[{title!r}]") for title, y in dict(lines or {}).items()}
     said = [
         f"{title}: " + ", ".join(_cloud(name, xy) for name, xy in kinds.items())
         + (f", dashed line at {dashed[title]:.3g}" if title in dashed else "")
@@ -322,7 +339,10 @@ def strips(panels: Mapping[str, Mapping[str, Any]], xlabel: str) -> Plot:
         panels: Title -> group -> values; every panel has the same groups.
         xlabel: Quantity and unit of the values.
     """
-    data = {t: {g: _numbers(v).ravel() for g, v in kinds.items()} for t, kinds in panels.items()}
+    data = {
+        t: {g: _numbers(v, name=f"{t}, {g}").ravel() for g, v in kinds.items()}
+        for t, kinds in panels.items()
+    }
     groups = list(next(iter(data.values()), {}))
     if not groups:
         raise ValueError(complain("panels", "no group", "at least one"))
@@ -371,17 +391,20 @@ def bars(values: Mapping[str, Mapping[str, float]], ylabel: str) -> Plot:
     for group in groups:
         if list(values[group]) != series:
             raise ValueError(complain(f"values[{group!r}]", list(values[group]), f"{series}"))
-    said = [f"{g}: " + ", ".join(f"{s} {values[g][s]:.3g}" for s in series) for g in groups]
+    heights = {
+        g: {s: _number(y, name=f"values[{g!r}][{s!r}]") for s, y in values[g].items()}
+        for g in groups
+    }
+    said = [f"{g}: " + ", ".join(f"{s} {heights[g][s]:.3g}" for s in series) for g in groups]
 
     def draw(figure: Figure, theme: str) -> None:
         ax = figure.subplots()
         width = 0.8 / len(series)
         for n, name in enumerate(series):
             at = np.arange(len(groups)) + (n - (len(series) - 1) / 2) * width
-            heights = [values[g][name] for g in groups]
             drawn = ax.bar(
                 at,
-                heights,
+                [heights[g][name] for g in groups],
                 width * 0.92,
                 label=name,
                 color=PALETTE[n % 6],
@@ -417,11 +440,16 @@ def _style(theme: str) -> Any:  # matplotlib lists its 300 keys in the type
     }
 
 
-def _numbers(x: Any) -> np.ndarray:
-    if not hasattr(x, "detach"):
-        return np.asarray(x)
-    tensor = x.detach().cpu()  # NumPy has no bfloat16
-    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
+def _numbers(x: Any, *, name: str) -> np.ndarray:
+    """A copy of an array, or of a tensor in float32."""
+    floating = hasattr(x, "detach") and x.is_floating_point()
+    return copied(x.float() if floating else x, name=name)
+
+
+def _number(x: Any, *, name: str) -> Any:
+    """One number; arrays without axes, which may change later, as what they hold."""
+    check_unmasked(x, name=name)
+    return x.item() if getattr(x, "shape", None) == () else x
 
 
 def _logarithmic(ax: Any, x: bool, y: bool) -> None:
@@ -439,9 +467,10 @@ def _logarithmic(ax: Any, x: bool, y: bool) -> None:
 
 def _pairs(values: Any, name: str) -> np.ndarray:
     """Points ``(M, 2)`` of a series; none is allowed."""
-    xy = np.asarray(_numbers(values), dtype=np.float64).reshape(-1, 2)
+    name = f"series {name!r}"
+    xy = _numbers(values, name=name).astype(np.float64).reshape(-1, 2)
     if len(xy):
-        check_finite(xy, name=f"series {name!r}")
+        check_finite(xy, name=name)
     return xy
 
 
@@ -455,7 +484,7 @@ def _cloud(name: str, xy: np.ndarray) -> str:
 
 
 def _marks(points: Mapping[str, Any] | None, M: int) -> dict[str, np.ndarray]:
-    marks = {name: _numbers(z) for name, z in (points or {}).items()}
+    marks = {name: _numbers(z, name=f"points[{name!r}]") for name, z in (points or {}).items()}
     for name, z in marks.items():
         check_shape(z, f"{M} 2", name=f"points[{name!r}]", hint="One (x, y) for each panel.")
     return marks

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kpbook import runs, tables
-from kpbook._checks import complain
+from kpbook._checks import check_integer, complain
 from kpbook._files import read_yaml
 from kpbook.metric import bootstrap_interval, tracking_capability, wilson
 
@@ -124,14 +124,28 @@ class Capability:
 
 
 def planned_seeds(path: str | Path) -> dict[str, int]:
-    """Run -> number of seeds that a sweep's YAML file asks for; nothing if there is no file."""
+    """Run -> number of seeds that a sweep's YAML file asks for; nothing if there is no file.
+
+    Raises:
+        TypeError: If a number of seeds is none.
+        ValueError: If it is no YAML, or has no list of runs with names.
+    """
     path = Path(path)
     if not path.is_file():
         return {}
     content = read_yaml(path, purpose="the ledger")
-    usual = content.get("defaults", {}).get("seeds", 1)
+    entries = content.get("runs") if isinstance(content, dict) else None
+    named = isinstance(entries, list) and all(isinstance(e, dict) and "name" in e for e in entries)
+    defaults = (content.get("defaults") or {}) if named else None
+    if not isinstance(defaults, dict):
+        expected = "a mapping with `runs`, a list of mappings with a `name`, and `defaults`"
+        raise ValueError(complain(str(path), f"{content!r:.80}", expected))
+    usual = defaults.get("seeds", 1)
     asked = {run["name"]: run.get("seeds", usual) for run in content["runs"]}
-    return {run: len(n) if isinstance(n, list) else int(n) for run, n in asked.items()}
+    numbers = {run: len(n) if isinstance(n, list) else n for run, n in asked.items()}
+    for run, n in numbers.items():
+        check_integer(n, name=f"{path}: {run}: seeds", minimum=0)
+    return numbers
 
 
 def last_quarter(curves: Sequence[Mapping[str, Any]], run: str) -> float | None:

@@ -6,6 +6,7 @@ needed to run it again. The book reads the record; it never repeats the number b
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -21,12 +22,12 @@ import torch
 import kpbook
 from kpbook import tier as tiers
 from kpbook._checks import check_name, complain
-from kpbook._files import write_atomically
+from kpbook._files import jsonable, write_atomically
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run.
+    """One run; a record copies what it is given.
 
     Attributes:
         name: Short identifier, also the file's stem.
@@ -52,6 +53,10 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=lambda: describe_versions())
     date: str = field(default_factory=lambda: _now())
 
+    def __post_init__(self) -> None:
+        for key in ("results", "config", "versions"):
+            object.__setattr__(self, key, copy.deepcopy(getattr(self, key)))
+
     def save(self, folder: str | Path) -> Path:
         """Write ``folder/<name>.json`` in one step and return its path.
 
@@ -60,7 +65,7 @@ class RunRecord:
         """
         check_name(self.name, name="name")
         try:
-            text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, default=_plain)
+            text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, default=jsonable)
         except ValueError as error:
             hint = "Store None for a value that is missing."
             raise ValueError(complain(self.name, str(error), "finite numbers", hint)) from None
@@ -72,7 +77,7 @@ def load(path: str | Path) -> RunRecord:
 
     Raises:
         FileNotFoundError: If there is none; the message lists the records beside it.
-        ValueError: If the file is not a run record, or is cut off.
+        ValueError: If the file is not a run record, is cut off, or is nested too deeply.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,16 +85,16 @@ def load(path: str | Path) -> RunRecord:
         found = f"Records in that folder: {', '.join(beside) or 'none'}."
         raise FileNotFoundError(complain("path", str(path), "a run record", found))
     hint = "Restore it from git, or run its command again."
+    known = {f.name for f in dataclasses.fields(RunRecord)}
     try:
         content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        keys = set(content) if isinstance(content, dict) else set()
+        if keys == known:
+            return RunRecord(**content)
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or nested too deeply
         raise ValueError(complain(str(path), f"no JSON ({error})", "a run record", hint)) from None
-    known = {f.name: f for f in dataclasses.fields(RunRecord)}
-    keys = set(content) if isinstance(content, dict) else set()
-    if keys != set(known):
-        off = ", ".join(sorted(keys ^ set(known)))
-        raise ValueError(complain(str(path), f"fields that differ in {off}", "a run record", hint))
-    return RunRecord(**content)
+    off = ", ".join(sorted(keys ^ known))
+    raise ValueError(complain(str(path), f"fields that differ in {off}", "a run record", hint))
 
 
 def describe_device(device: str = "cpu", threads: int | None = None) -> str:
@@ -125,10 +130,3 @@ def _processor() -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and their scalars as JSON knows them."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(complain("results", type(value).__name__, "numbers, words, lists and dicts"))

@@ -50,7 +50,7 @@ class Table:
 def show(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, caption: str = ""
 ) -> Table:
-    """Return a table of ``rows``; floats are shown with three significant digits.
+    """Return a table of a copy of ``rows``; floats are shown with three significant digits.
 
     Args:
         rows: Mappings from column to value; a missing value shows as a hyphen.
@@ -66,7 +66,7 @@ def show(
     unknown = [c for c in names if all(c not in row for row in rows)]
     if unknown:
         raise ValueError(complain("columns", unknown, f"names among {sorted(rows[0])}"))
-    return Table(list(rows), names, caption)
+    return Table([dict(row) for row in rows], names, caption)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -74,22 +74,38 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a row is longer or shorter than the head, or the file is no text.
+        ValueError: If a row is longer or shorter than the head, a column's name is there twice, a
+            quote is out of place, or the file is no text.
     """
     path = Path(path)
     if not path.is_file():
         hint = "python -m kpbook.sweep writes runs.csv and curves.csv."
         raise FileNotFoundError(complain(str(path), "no such file", "a table", hint))
     try:
-        text = path.read_text(encoding="utf-8")
-        head, *rows = list(csv.reader(io.StringIO(text), strict=True)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin with a mark
+    except UnicodeDecodeError as error:
         raise ValueError(complain(str(path), f"no CSV ({error})", "a table in UTF-8")) from error
-    for line, row in enumerate(rows, start=2):
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        got = f"a NUL character in line {line}"
+        raise ValueError(complain(str(path), got, "a table in UTF-8"))
+    reader, line = csv.reader(io.StringIO(text), strict=True), 1
+    lines = {}  # the line in which a row begins -> the row: a cell in quotes may have many
+    try:
+        for row in reader:
+            lines[line], line = row, reader.line_num + 1
+    except csv.Error as error:
+        got = f"no CSV (line {line}: {error})"
+        raise ValueError(complain(str(path), got, "a table in UTF-8")) from error
+    head = lines.pop(1, [])
+    twice = [name for name in head if head.count(name) > 1]
+    if twice:
+        raise ValueError(complain(str(path), f"{twice[0]!r} twice", "a name of its own each"))
+    for line, row in lines.items():
         if len(row) != len(head):
             got = f"{len(row)} cells in line {line}"
             raise ValueError(complain(str(path), got, f"{len(head)}, as in its head"))
-    return [dict(zip(head, map(_number_or_word, row), strict=True)) for row in rows]
+    return [dict(zip(head, map(_number_or_word, row), strict=True)) for row in lines.values()]
 
 
 def write(rows: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
@@ -109,9 +125,10 @@ def short(value: float | None) -> str:
 
 
 def _number_or_word(cell: str) -> int | float | str | None:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
+    if cell.isascii() and "_" not in cell:  # Python would take 1_000, too
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                return kind(cell)
     return cell or None
 
 

@@ -964,3 +964,14 @@ def test_it_can_be_traced(name):
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(e, (pictures[:2],))
     torch.testing.assert_close(traced(pictures), e(pictures), atol=1e-5, rtol=0)
+
+
+def test_options_of_numpy_are_recorded_as_numbers(tmp_path):
+    network = autoencoder.build("basic-quarter", keypoints=np.array(5), image_size=np.int32(64))
+    assert (network.config["keypoints"], network.config["image_size"]) == (5, 64)
+    assert json.loads(json.dumps(network.config)) == network.config
+
+
+def test_a_seed_beyond_torch_s_is_said():
+    with pytest.raises(ValueError, match=r"seed: got \d+, expected below 2\*\*63"):
+        autoencoder.build("basic-quarter", seed=2**70)

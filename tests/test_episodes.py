@@ -305,6 +305,47 @@ def test_what_a_world_returns_is_checked(name, value, error, message):
         record(world, episodes=1, steps=2, policy="walk", progress=False)
 
 
+@pytest.mark.parametrize(
+    ("reward", "error", "message"),
+    [
+        (np.ma.masked, ValueError, r"world\.step\(\)\[1\], reward: got a masked array"),
+        (None, TypeError, r"reward: got None, expected one number"),
+        ([1.0, 2.0], ValueError, r"reward: got shape \(2,\), expected one number"),
+    ],
+    ids=repr,
+)
+def test_a_reward_is_one_number(reward, error, message):  # catches: masked recorded as 0
+    class Odd(ToyWorld):
+        def step(self, action):
+            return super().step(action)[0], reward, *super().step(action)[2:]
+
+    with pytest.raises(error, match=message):
+        record(Odd(), episodes=1, steps=2, policy="walk", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (np.ma.array([1.0, 2.0], mask=[False, True]), ValueError),
+        ([[1], [1, 2]], TypeError),
+        (np.array([None, 1]), TypeError),
+    ],
+    ids=repr,
+)
+def test_what_a_world_knows_besides_is_checked(value, error):
+    world = ToyWorld()
+    world.extras = lambda: {"mass": value}
+    with pytest.raises(error, match=r"world\.extras\(\)\['mass'\]: got"):
+        record(world, episodes=1, steps=2, policy="walk", progress=False)
+
+
+def test_what_a_world_knows_besides_may_be_of_torch():
+    world = ToyWorld()
+    world.extras = lambda: {"mass": torch.ones(3, dtype=torch.bfloat16, requires_grad=True)}
+    found = record(world, episodes=1, steps=2, policy="walk", progress=False).extras["mass"]
+    np.testing.assert_array_equal(found, np.ones((1, 2, 3)))
+
+
 @pytest.mark.parametrize("progress", ["False", 0, None, np.nan])
 def test_progress_is_a_bool(progress):
     with pytest.raises(TypeError, match=r"progress: got .*expected True or False"):
@@ -492,6 +533,23 @@ def test_saving_and_loading_keeps_everything_and_the_same_content_gives_the_same
     assert (tmp_path / "a.kpe").read_bytes() == (tmp_path / "b.kpe").read_bytes()
 
 
+def test_numpys_numbers_in_names_and_origin_are_saved_as_numbers(tmp_path):
+    e = Episodes.from_frames(np.zeros((2, 4, 5, 3), np.uint8), np.zeros((2, 2, 2)), objects=[*"ab"])
+    fields = {n: getattr(e, n) for n in Episodes.__dataclass_fields__}
+    fields |= {"objects": np.arange(2), "origin": {"seed": np.int64(3), "size": np.array([4, 5])}}
+    loaded = Episodes.load(Episodes(**fields).save(tmp_path / "a.kpe", compression=np.int64(1)))
+    assert (loaded.objects, loaded.origin) == ((0, 1), {"seed": 3, "size": [4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("compression", "error"), [("a", TypeError), (11, ValueError), (-1, ValueError)]
+)
+def test_a_level_of_compression_that_xz_lacks_is_named(tmp_path, compression, error):
+    with pytest.raises(error, match="compression: got"):
+        toy().save(tmp_path / "a.kpe", compression=compression)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_loaded_can_be_changed(tmp_path):
     e = Episodes.load(toy().save(tmp_path / "a.kpe"))
     e.images[0] = 0
@@ -675,6 +733,14 @@ def test_a_splits_seed_is_a_whole_number(seed):
     """catches: None, which would split differently each time"""
     with pytest.raises(TypeError, match=r"seed: got .*a whole number, at least 0"):
         toy().split((0.5, 0.5), seed=seed)
+
+
+@pytest.mark.parametrize("seed", [np.array(3), np.uint8(3), torch.tensor(3)], ids=repr)
+def test_a_splits_seed_may_be_numpys(seed):
+    e = toy(episodes=6)
+    parts = (0.5, 0.5)
+    for ours, theirs in zip(e.split(parts, seed=seed), e.split(parts, seed=3), strict=True):
+        np.testing.assert_array_equal(ours.images, theirs.images)
 
 
 def test_one_episode_cannot_be_split():

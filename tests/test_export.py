@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -153,10 +154,66 @@ class Counts(Toy):
         return super().forward(images) / B
 
 
+class Few(Toy):
+    """Another rule for many images than for few."""
+
+    def forward(self, images):
+        z = super().forward(images)
+        return z if images.shape[0] <= 6 else -z
+
+
+class Row(Toy):
+    """Keypoints in one row of numbers."""
+
+    def forward(self, images):
+        return super().forward(images).flatten(1)
+
+
+class Squeezed(Toy):
+    """Without the axis of one image alone."""
+
+    def forward(self, images):
+        return super().forward(images).squeeze(0)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Stacks, Counts])
+@pytest.mark.parametrize("kind", [Row, Squeezed])
+def test_other_shapes_than_the_contract_s_are_refused(tmp_path, kind):
+    with pytest.raises(ValueError, match=r"keypoints: got shape \(.*expected \(1, any, 2\)"):
+        export.to_onnx(kind(keypoints=3).eval(), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="a folder, expected a file"):
+        export.to_onnx(Toy(keypoints=3).eval(), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.zeros((2, 3, *SIZE), np.float32), TypeError, "images: got .*expected a torch.Tensor"),
+        (torch.zeros(2, 3, 5, 5), ValueError, r"images: got shape \(2, 3, 5, 5\)"),
+        (torch.zeros(2, 3, *SIZE, dtype=torch.uint8), TypeError, "images: got dtype torch.uint8"),
+    ],
+)
+def test_pictures_that_do_not_fit_the_file_are_said(toy, images, error, message):
+    network, path, _ = toy
+    with pytest.raises(error, match=message):
+        export.difference(network, path, images)
+
+
+def test_a_file_that_is_no_onnx_is_said(tmp_path):
+    (path := tmp_path / "a.onnx").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"a\.onnx: got a file that cannot be run"):
+        export.difference(Toy(keypoints=3).eval(), path, torch.zeros(1, 3, *SIZE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Stacks, Counts, Few])
 def test_a_batch_size_baked_into_the_file_is_refused(tmp_path, kind):
-    with pytest.raises(ValueError, match=r"extractor: got a file that goes wrong on 1 image"):
+    with pytest.raises(ValueError, match=r"extractor: got a file that goes wrong on 11? image"):
         export.to_onnx(kind().eval(), tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -136,3 +136,17 @@ def test_bad_input_gets_one_message(call, message):
 def test_a_size_of_words_is_a_type_error():
     with pytest.raises(TypeError, match="size: got '64', expected a whole number"):
         grid.as_size("64")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_points_of_half_precision_are_rounded_once(dtype):  # catches: the scale rounded, too
+    points = torch.linspace(-1, 1, 101, dtype=torch.float64)[:, None].expand(-1, 2).to(dtype)
+    size, wide = (480, 640), points.double()
+    for there in (
+        lambda z: grid.to_pixels(z, size),
+        lambda z: grid.device_to_image(z, size),
+        lambda z: grid.map_to_image(z, 8, size, 8, 3.5),
+    ):
+        moved = there(points)
+        assert moved.dtype == dtype
+        torch.testing.assert_close(moved, there(wide).float().to(dtype), rtol=0, atol=0)

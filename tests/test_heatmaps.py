@@ -394,3 +394,9 @@ def test_a_network_that_calls_the_soft_argmax_can_be_exported():  # catches: a b
     program = torch.export.export(_ReadOut(), (logits,))
     for got, expected in zip(program.module()(logits * 2), _ReadOut()(logits * 2), strict=True):
         torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("separable", ["False", 0, None, torch.tensor([True])], ids=repr)
+def test_separable_is_a_bool(separable):  # catches: "False" taken for true
+    with pytest.raises(TypeError, match=r"separable: got .*expected True or False"):
+        hm.soft_argmax(torch.zeros(3, 4), separable=separable)

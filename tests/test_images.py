@@ -122,3 +122,8 @@ def test_half_precision_survives_the_way_to_bytes():
     for dtype in (torch.float16, torch.float64):
         bytes_ = images.to_uint8(every.to(dtype).expand(3, 1, 256))
         np.testing.assert_array_equal(bytes_[0, :, 0], np.arange(256))
+
+
+def test_a_crop_takes_numpys_small_integers():  # catches: 250 + 10 that overflows
+    x = torch.rand(1, 3, 300, 20, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(images.crop(x, np.uint8(250), np.uint8(2), 10), x[..., 250:260, 2:12])

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -501,3 +502,58 @@ def test_keypoints_in_the_order_y_x_are_noticed_once():
     with pytest.warns(UserWarning, match="exchange the axes") as caught:
         module.judge(TRUTH[..., ::-1], EPISODES)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+# -- what depends on the batch, and other odd answers --------------------------------------------
+
+
+def normalised(**options):
+    return torch.nn.Sequential(torch.nn.BatchNorm2d(3, **options), Bright().eval()).eval()
+
+
+def test_a_batch_norm_without_statistics_is_refused():
+    with pytest.raises(ValueError, match=r"got a batch norm without statistics .*its part '0'"):
+        judge(normalised(track_running_stats=False), EPISODES)
+    bare, own = (judge(n, EPISODES).tracking.error for n in (Bright().eval(), normalised()))
+    np.testing.assert_allclose(own, bare, rtol=0.01)  # of mean 0 and variance 1
+
+
+@pytest.mark.parametrize("wrap", [lambda n: n.forward, functools.partial])
+def test_training_mode_is_seen_behind_a_method_and_a_partial(wrap):
+    network = Bright().eval()
+    expected = judge(network, EPISODES).tracking.error
+    np.testing.assert_array_equal(judge(wrap(network), EPISODES).tracking.error, expected)
+    with pytest.raises(ValueError, match="training mode"):
+        judge(wrap(network.train()), EPISODES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda z: z.to_sparse(), lambda z: z.to(torch.float8_e4m3fn), lambda z: z.bfloat16()],
+    ids=["sparse", "float8", "bfloat16"],
+)
+def test_tensors_of_every_kind_are_read(change):
+    exact = (torch.from_numpy(TRUTH) * 8).round() / 8  # few digits
+    found = module.keypoints(change(exact.float()), EPISODES)
+    np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("episodes", [None, TRUTH, [EPISODES]], ids=["None", "array", "list"])
+def test_what_is_no_recording_is_named(episodes):
+    with pytest.raises(TypeError, match=r"episodes: got \w+, expected Episodes\. Episodes\.sample"):
+        judge(TRUTH, episodes)
+
+
+def test_a_threshold_is_one_number():
+    first = EPISODES.objects[0]
+    with pytest.raises(TypeError, match=r"thresholds\[.*\]: got array.*expected one number"):
+        judge(TRUTH, EPISODES, thresholds={first: np.array([0.1, 0.2])})
+
+
+def test_an_object_that_never_moves_is_not_tracked():  # catches: an error of 0 for standing still
+    still = np.array(EPISODES.truth[:, :, 0])
+    still[:, :, 0] = 0.25
+    episodes = Episodes.from_frames(EPISODES.images[:, :, 0], still, objects=("cube", "b", "c"))
+    verdict = judge(still.reshape(M, 3, 2), episodes, thresholds={"cube": 0.1, "b": 0.1})
+    assert verdict.tracked.tolist() == [False, True, True]
+    assert verdict.tracking.error[0] == 0

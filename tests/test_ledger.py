@@ -175,6 +175,89 @@ def test_seeds_may_be_a_list_and_have_a_default(tmp_path):
     assert planned_seeds(tmp_path / "none.yml") == {}
 
 
+BROKEN_YAML = {
+    "a: 1\nb: 2020-13-45": r"no YAML \(.*month must be in 1..12.*line 2",
+    "a: 1\nb: !!int x": r"no YAML \(.*'x'.*line 2",
+    "a: !!bool x": r"no YAML \(.*'x'.*line 1",
+    "a: !!timestamp x": r"no YAML \(.*'x'.*line 1",
+    "a: " + "[" * 2000 + "]" * 2000: r"no YAML \(.*recursion",
+    "a: 1\nb: 2\na: 3": r"no YAML \(.*'a' twice.*line 3",
+    "a: {1: x, 0x1: y}": r"no YAML \(.*1 twice.*line 1",
+    "runs: [": r"no YAML \(.*line 1",
+}
+
+
+@pytest.mark.parametrize("read", [ledger.papers, planned_seeds, sweep.read])
+@pytest.mark.parametrize("text", BROKEN_YAML)
+def test_broken_yaml_names_the_file_and_the_line(tmp_path, read, text):
+    path = tmp_path / "some.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"(?s)some\.yml: got {BROKEN_YAML[text]}"):
+        read(path)
+
+
+def test_merged_keys_may_be_overridden_and_a_name_may_be_both(tmp_path):
+    path = tmp_path / "some.yml"
+    path.write_text(
+        "x: {y: &one {seeds: 2, kind: a}, z: &two {<<: *one, seeds: 3}}\n"
+        "defaults: {<<: *two}\nruns: [{name: 1}, {name: '1', <<: *one}]"
+    )
+    assert planned_seeds(path) == {1: 3, "1": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "got None, expected papers"),
+        ("[a]", r"got \['a'\], expected papers"),
+        ("word", "got 'word', expected papers"),
+        ("a: 3", "a: got 3, expected a mapping with a list of `entries`"),
+        ("a: {title: A}", r"a: got \{'title': 'A'\}, expected a mapping with a list of `entries`"),
+        ("a: {entries: }", r"a: got \{'entries': None\}, expected"),
+        ("a: {entries: [3]}", r"a: got \{'entries': \[3\]\}, expected"),
+    ],
+)
+def test_a_file_without_papers_says_what_was_expected(tmp_path, text, message):
+    path = tmp_path / "paper.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"paper\.yml: {message}"):
+        ledger.papers(path)
+
+
+@pytest.mark.parametrize("entry", ["{what: a}", "{what: a, whom: b}"])
+def test_a_key_of_an_entry_that_is_missing_or_unknown_is_a_type_error(tmp_path, entry):
+    path = tmp_path / "paper.yml"
+    path.write_text(f"a: {{entries: [{entry}]}}")
+    with pytest.raises(TypeError):
+        ledger.papers(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[a]", "word", "{}", "runs:", "runs: a", "runs: [a]", "runs: [{seeds: 1}]",
+     "{runs: [{name: a}], defaults: [1]}"],
+)  # fmt: skip
+def test_a_sweep_s_file_without_runs_says_what_was_expected(tmp_path, text):
+    path = tmp_path / "some.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"some\.yml: got .*, expected .*`runs`"):
+        planned_seeds(path)
+
+
+@pytest.mark.parametrize("seeds", ["many", "", "2.5"])
+def test_seeds_that_are_no_number_are_refused(tmp_path, seeds):
+    path = tmp_path / "some.yml"
+    path.write_text(f"runs: [{{name: a, seeds: {seeds}}}]")
+    with pytest.raises(TypeError, match=r"some\.yml: a: seeds: got .*, expected a whole number"):
+        planned_seeds(path)
+
+
+def test_defaults_may_be_empty(tmp_path):
+    path = tmp_path / "some.yml"
+    path.write_text("defaults:\nruns: [{name: a}]")
+    assert planned_seeds(path) == {"a": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -308,3 +308,16 @@ def test_what_leaves_the_range_has_the_nearest_colour():
 def test_rarity_says_what_it_cannot_take(error, call, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_small_accelerations_of_half_precision_are_exact(dtype):  # catches: squares that underflow
+    points = torch.tensor([0.0, 1e-4, 0.0])[:, None, None].expand(3, 1, 2).to(dtype)
+    expected = points.double().diff(n=2, dim=0).square().mean()
+    torch.testing.assert_close(losses.acceleration(points).double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("bins", [np.uint8(8), np.int8(8), torch.tensor(8)], ids=repr)
+def test_bins_may_be_numpys(bins):  # catches: 8 bits that overflow at 8 cubed
+    frames = noise(2, 6, 7, 3).mul(255).to(torch.uint8).numpy()
+    assert torch.equal(losses.colour_rarity(frames, bins), losses.colour_rarity(frames, 8))

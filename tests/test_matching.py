@@ -816,3 +816,10 @@ def test_results_keep_nothing_of_the_callers():
     for result, was in zip(results, before, strict=True):
         for name, x in was.items():
             np.testing.assert_array_equal(getattr(result, name), x)
+
+
+@pytest.mark.parametrize("intercept", ["no", 0, None], ids=repr)
+def test_intercept_is_a_bool(intercept):
+    z = np.random.default_rng(0).uniform(-1, 1, (9, 1, 2))
+    with pytest.raises(TypeError, match=r"intercept: got .*expected True or False"):
+        matching.regression_error(z, z, intercept=intercept)

@@ -313,8 +313,8 @@ MUTANTS = {
     ),
     "a network that still trains": (
         "detect",
-        "for part, module in network.named_modules() if module.training",
-        "for part, module in network.named_modules() if False",
+        'if getattr(module, "training", False):',
+        "if False:",
     ),
     "squared error summed": ("cores", "(weight * squared).mean()", "(weight * squared).sum()"),
     "weight of errors, not of squares": (

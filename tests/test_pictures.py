@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kpbook.episodes import Episodes
@@ -43,6 +44,26 @@ def png_16(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def tiff_16(path: Path, *planes: np.ndarray, ink: int) -> Path:
+    """A TIFF of 16 bits, one plane (H, W) a colour, written by hand; ink 0: white is 0."""
+    data = [plane.astype("<u2").tobytes() for plane in planes]
+    n, size = len(planes), len(data[0])
+    starts = [8 + k * size for k in range(n)]
+    end = 8 + n * size
+    lists = [[16] * n, starts, [size] * n]  # 6 + 12 + 12 bytes where there are three planes
+    at = [end, end + 8, end + 20] if n > 1 else [v[0] for v in lists]
+    packed = b"".join(np.array(v, "<u4").tobytes() for v in lists[1:])
+    tail = np.array(lists[0] + [0], "<u2").tobytes() + packed if n > 1 else b""
+    h, w = planes[0].shape
+    tags = [(256, 4, 1, w), (257, 4, 1, h), (258, 3, n, at[0]), (259, 3, 1, 1), (262, 3, 1, ink),
+            (273, 4, n, at[1]), (277, 3, 1, n), (278, 4, 1, h), (279, 4, n, at[2]),
+            (284, 3, 1, 1 + (n > 1))]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<I", end + len(tail))
+    path.write_bytes(head + b"".join(data) + tail + struct.pack("<H", len(tags)) + body + b"\0" * 4)
+    return path
+
+
 # -- depth of colour ---------------------------------------------------------------------------
 
 
@@ -72,6 +93,34 @@ def test_colour_of_16_bits_is_refused_by_the_files_name(tmp_path, channels):
     pixels = np.full((H, W, channels), 0x80FF, np.uint16)
     with pytest.raises(TypeError, match=r"frames: got more than 8 bits .*a\.png.*imageio"):
         read(png_16(tmp_path / "a.png", pixels))
+
+
+def test_colours_of_16_bits_that_lie_apart_are_refused(tmp_path):  # catches: read as 8 bits
+    path = tiff_16(tmp_path / "apart.tif", *np.arange(3 * H * W).reshape(3, H, W), ink=2)
+    with Image.open(path) as image:
+        assert (image.mode, image.size) == ("RGB", (W, H))
+    with pytest.raises(TypeError, match=r"more than 8 bits a colour in .*apart\.tif"):
+        read(path)
+
+
+@pytest.mark.parametrize("ink", [0, 1])
+def test_grey_of_16_bits_may_say_that_0_is_white(tmp_path, ink):
+    grey = np.linspace(0, 65535, H * W).astype(np.uint16).reshape(H, W)
+    path = tiff_16(tmp_path / "a.tif", grey, ink=ink)
+    expected = np.round((grey if ink else 65535 - grey.astype(int)) / 257)
+    np.testing.assert_array_equal(read(path)[0, ..., 0], expected)
+
+
+def test_grey_of_16_bits_is_white_where_it_is_transparent(tmp_path):
+    grey = np.array([[0, 257, 514]], dtype=np.uint16)
+    Image.fromarray(grey).save(path := tmp_path / "a.png", transparency=257)
+    assert read(path)[0, 0, :, 0].tolist() == [0, 255, 2]
+
+
+def test_a_tiff_of_an_unknown_kind_is_told_what_to_do(tmp_path):
+    path = tiff_16(tmp_path / "odd.tif", np.zeros((H, W)), ink=99)
+    with pytest.raises(ValueError, match=r"odd\.tif.*A TIFF of floats.*imageio"):
+        read(path)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
@@ -339,3 +388,45 @@ def test_flags_that_are_no_bools_are_refused(flags):
     for name in ("visible", "terminated"):
         with pytest.raises(TypeError, match=rf"{name}: got .*expected True and False"):
             Episodes(**{**fields, name: flags})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("seeds", np.ma.array([1, 2], mask=[False, True]), ValueError),
+        ("seeds", [[1], [1, 2]], TypeError),
+        ("seeds", torch.ones(2, dtype=torch.bfloat16), TypeError),
+        ("seeds", np.array([1, 2**63], dtype=np.uint64), ValueError),
+        ("actions", np.float64(1), ValueError),
+        ("rewards", [[1.0], [1.0, 2.0]], TypeError),
+    ],
+)
+def test_fields_that_hold_something_else_are_named(field, value, error):
+    e = Episodes.from_frames(noise(2, 5, H, W))
+    fields = {n: getattr(e, n) for n in Episodes.__dataclass_fields__}
+    with pytest.raises(error, match=f"{field}: got"):
+        Episodes(**fields | {field: value})
+
+
+def test_a_choice_of_episodes_with_a_masked_value_is_refused():
+    e = Episodes.from_frames(noise(2, 5, H, W))
+    with pytest.raises(ValueError, match=r"episodes\[\.\.\.\]: got a masked array"):
+        e[np.ma.array([True, True], mask=[False, True])]
+
+
+def test_frames_of_bfloat16_are_told_to_be_bytes():
+    frames = torch.zeros(2, H, W, 3, dtype=torch.bfloat16)
+    for source in (frames, [*frames]):
+        with pytest.raises(TypeError, match=r"frames: got dtype .*expected uint8"):
+            read(source)
+
+
+def test_a_picture_as_nested_lists_is_not_printed_whole():
+    with pytest.raises(TypeError, match=r"frames: got a list that holds \[\[\[") as caught:
+        read([noise(H, W).tolist()])
+    assert len(str(caught.value)) < 300
+
+
+def test_a_name_that_is_too_long_is_named():
+    with pytest.raises(ValueError, match="which cannot be read"):
+        read("a" * 5000)

@@ -206,6 +206,106 @@ def test_bad_figures_get_one_message(call, message):
         call()
 
 
+def drawn(kind: str, data: np.ndarray) -> plot.Plot | plot.Flipbook:
+    """A figure of each kind, from numbers in [0, 1] of shape (2, 4, 4, 3)."""
+    calls = {
+        "bars": lambda: plot.bars({"g": {"s": data[1, 0, 0, :1].reshape(())}}, "y"),
+        "curves, x": lambda: plot.curves(data[1, :, 0, 0], {"a": [1, 2, 3, 4]}, "x", "y"),
+        "curves, y": lambda: plot.curves([1, 2, 3, 4], {"a": data[:, :, 0, 0]}, "x", "y"),
+        "flipbook": lambda: plot.flipbook(data),
+        "flipbook, points": lambda: plot.flipbook(np.ones((2, 4, 4, 3)), {"p": data[:, 0, 1, :2]}),
+        "frames": lambda: plot.frames(data),
+        "frames, list": lambda: plot.frames(list(data)),
+        "frames, points": lambda: plot.frames(np.ones((2, 4, 4, 3)), {"p": data[:, 0, 1, :2]}),
+        "heat_maps": lambda: plot.heat_maps(data[..., 0]),
+        "heat_maps, points": lambda: plot.heat_maps(np.eye(4)[None], {"p": data[1:, 0, 1, :2]}),
+        "heat_maps, tensor": lambda: plot.heat_maps(torch.from_numpy(data)[..., 0]),
+        "scatter": lambda: plot.scatter({"A": {"s": data[0, 0, :, :2]}}, "x", "y"),
+        "scatter, lines": lambda: plot.scatter(
+            {"A": {"s": [(1, 2)]}}, "x", "y", lines={"A": data[1, 0, 0, :1].reshape(())}
+        ),
+        "strips": lambda: plot.strips({"A": {"s": data.reshape(-1)}}, "x"),
+    }
+    return calls[kind]()
+
+
+KINDS = """bars|curves, x|curves, y|flipbook|flipbook, points|frames|frames, list|frames, points|
+heat_maps|heat_maps, points|heat_maps, tensor|scatter|scatter, lines|strips""".replace("\n", "")
+
+
+def numbers() -> np.ndarray:
+    return np.linspace(0, 1, 96, dtype=np.float32).reshape(2, 4, 4, 3)
+
+
+def look(made: plot.Plot | plot.Flipbook) -> bytes | str:
+    return made.png() if isinstance(made, plot.Plot) else made._repr_html_()
+
+
+@pytest.mark.parametrize("kind", KINDS.split("|"))
+def test_what_is_drawn_is_what_the_data_were_at_the_call(kind):
+    data = numbers()
+    made = drawn(kind, data)
+    before = look(made)
+    data[:] = data[::-1, ::-1, ::-1].copy() ** 2
+    assert look(made) == before
+    assert look(drawn(kind, data)) != before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.split("|") if "tensor" not in kind])
+def test_hidden_values_are_not_drawn_and_a_mask_of_nothing_is_fine(kind):
+    bare = drawn(kind, np.ma.array(numbers()))
+    assert look(bare) == look(drawn(kind, numbers()))
+    hidden = np.ma.masked_greater(numbers(), 0.01)
+    with pytest.raises(ValueError, match=r"got a masked array with .*expected a number in every"):
+        drawn(kind, hidden)
+
+
+@pytest.mark.parametrize("draw", [plot.frames, plot.flipbook])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_bytes_are_drawn_as_they_were_at_the_call(draw, kind):
+    data = np.zeros((2, 4, 4, 3), np.uint8)
+    made = draw(kind(data))
+    before = look(made)
+    data[:] = 200
+    assert look(made) == before
+
+
+def test_heights_are_drawn_as_they_were_when_the_chart_was_made():
+    heights = {"g": {"s": 1.0}}
+    made = plot.bars(heights, "y")
+    heights["g"]["s"] = 5.0
+    assert [p.get_height() for p in made.figure.axes[0].patches] == [1.0]
+
+
+@pytest.mark.parametrize("draw", [plot.frames, plot.flipbook])
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (
+            np.full((2, 8, 8, 3), 60000, np.uint16),
+            TypeError,
+            r"got dtype uint16, expected uint8.*65535",
+        ),
+        (np.zeros((2, 8, 8, 3), int), TypeError, "got dtype int64, expected uint8. Or floats"),
+        (np.zeros((2, 8, 8, 3), bool), TypeError, "got dtype bool"),
+        (torch.zeros((2, 8, 8, 3), dtype=torch.int16), TypeError, "got dtype int16"),
+        (np.full((2, 8, 8, 3), 255.0), ValueError, r"from 255 to 255, .*\[0, 1\].*Divide bytes"),
+        (np.full((2, 8, 8, 3), -0.1), ValueError, r"values from -0.1 to -0.1"),
+        (np.full((2, 8, 8, 3), np.nan), ValueError, "images: got values from nan to nan"),
+    ],
+)
+def test_pictures_are_bytes_or_floats_from_0_to_1(draw, images, error, message):
+    with pytest.raises(error, match=message):
+        draw(images)
+
+
+def test_half_precision_and_reversed_bytes_are_floats_too():
+    images = numbers()
+    assert plot.frames(images.astype(">f8")).png() == plot.frames(images).png()
+    half = torch.from_numpy(images).bfloat16()
+    assert plot.flipbook(half)._repr_html_() == plot.flipbook(half.float())._repr_html_()
+
+
 def test_a_claim_renders_with_its_numbers_only_if_it_holds():
     shown = claim("the error is {e:.1f} px", torch.tensor(1.25) < 2, e=1.25)
     assert shown._repr_markdown_() == "> **Checked.** the error is 1.2 px"
@@ -265,6 +365,27 @@ def test_a_cut_off_record_says_so(tmp_path):
         runs.load(path)
 
 
+def test_a_record_keeps_what_it_was_given(tmp_path):
+    rows, config = [{"ms": 1.5, "each": np.ones(2)}], {"k": [1]}
+    made = record(results=rows, config=config)
+    rows[0]["ms"], config["k"][0] = 9.0, 2
+    rows[0]["each"][:] = 7
+    rows.append({})
+    found = runs.load(made.save(tmp_path))
+    assert (found.results, found.config) == ([{"ms": 1.5, "each": [1, 1]}], {"k": [1]})
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])  # the decoder, the copy, the first two
+def test_a_record_nested_without_end_says_so(tmp_path, depth):
+    path = record(results=["here"]).save(tmp_path)
+    path.write_text(path.read_text().replace('"here"', "[" * depth + "]" * depth))
+    if depth > 300:
+        with pytest.raises(ValueError, match=r"no JSON \(.*expected a run record\. Restore it"):
+            runs.load(path)
+    else:
+        assert runs.load(path).results
+
+
 def test_a_foreign_record_names_the_fields_that_differ(tmp_path):
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"name": "x"}))
@@ -293,6 +414,14 @@ def test_a_table_without_rows_or_with_an_unknown_column_is_an_error():
         tables.show([{"ms": 1.0}], ["mss"])
 
 
+def test_a_table_keeps_its_rows():
+    rows = [{"ms": 1.0}]
+    made = tables.show(rows)
+    rows[0]["ms"] = 2.0
+    rows.append({"ms": 3.0})
+    assert repr(made) == "ms\n1.00"
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / "f"
     path.write_bytes(b"old")
@@ -317,3 +446,27 @@ def test_a_table_reads_back_as_numbers_words_and_gaps(tmp_path):
     assert tables.read(path) == []
     with pytest.raises(FileNotFoundError, match=r"kpbook\.sweep writes"):
         tables.read(tmp_path / "none.csv")
+
+
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("run,seed\n1_000,1e3\n٣,-2\n", encoding="utf-8-sig")
+    assert tables.read(path) == [{"run": "1_000", "seed": 1000.0}, {"run": "٣", "seed": -2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run,seed,run\na,0,b\n", r"runs.csv: got 'run' twice, expected a name of its own each"),
+        ("run,seed\na,0\nb\0,1\n", r"runs.csv: got a NUL character in line 3, expected a table"),
+        ('run,seed\na,0\n"b"c,1\nd,2\n', r"runs.csv: got no CSV \(line 3: .*expected after"),
+        ('run,seed\na,0\n"b,1\nc,2\nd,3\n', r"no CSV \(line 3: unexpected end of data\)"),
+        ('run,seed\n"a\nb",0\n"c,1\nd,2\n', r"no CSV \(line 4: unexpected end of data\)"),
+        ('run,seed\n"a\nb",0\nc\n', "1 cells in line 4, expected 2, as in its head"),
+    ],
+)
+def test_a_damaged_table_says_where(tmp_path, text, message):
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        tables.read(path)

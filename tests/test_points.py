@@ -1,6 +1,7 @@
 """Files of other programs, written here by hand as those write them, and broken ones."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -308,6 +309,11 @@ def test_one_individual_of_several(tmp_path):
         read(path, image_size=SIZE, individual="tial")
 
 
+def test_an_individual_of_a_file_that_names_none(tmp_path):
+    with pytest.raises(ValueError, match=r"individual of a\.csv: got 'a'.*names no individuals"):
+        read(deeplabcut(tmp_path), image_size=SIZE, individual="a")
+
+
 def test_people_without_a_name_are_told_apart_by_their_order(tmp_path):
     second = people(0)
     second["people"].append({"pose_keypoints_2d": [1, 2, 0.5, 3, 4, 0.5]})
@@ -370,6 +376,8 @@ def test_frames_that_are_counted_from_1(tmp_path):
         ValueError, match=r"b.csv, line 7: got frame 6, expected .* 0 to 5.*first_f"
     ):
         read(path, M, image_size=SIZE)
+    with pytest.raises(ValueError, match=r"a\.csv, line 2: got frame 0, expected .* 1 to 6\."):
+        read(tmp_path / "a.csv", M, image_size=SIZE, first_frame=1)
 
 
 def test_where_the_first_pixel_is(tmp_path):
@@ -435,12 +443,28 @@ TEXT = {
     "semicolons": ("a.csv", "a_x;a_y\n0,5;0,5\n", "commas, not by semicolons, and write 0.5"),
     "tabs": ("a.csv", "a_x\ta_y\n1\t2\n", "commas, not by tabs"),
     "decimal commas": ("a.csv", "x0,y0\n0,5,0,5\n", "line 2: got '0,5,0,5', expected 2 finite num"),
+    "a short row of a name": ("a.csv", HEAD + "frame\n0,1,2,1\n", "line 4: got 'frame', expec"),
     "a short row": ("a.csv", ",a_x,a_y\n0,1,2\n1,1\n", "line 3: got '1,1', expected 3 cells"),
     "a word": ("a.csv", HEAD + "0,1,b,1\n", "a.csv, line 4: got '0,1,b,1'"),
     "1_000": ("a.csv", "x0,y0\n1_0,2\n", "line 2: got '1_0,2'"),
-    "infinite": ("a.csv", HEAD + "0,1,2,1\n1,inf,2,1\n", "a.csv, line 5: got '1,inf,2,1'"),
+    "infinite": (
+        "a.csv", HEAD + "0,1,2,1\n1,inf,2,1\n",
+        "a.csv, line 5: got '1,inf,2,1', expected finite numbers. inf is no place",
+    ),
+    "minus infinite": ("a.csv", "a_x,a_y\n-inf,1e999\n", "line 2: got '-inf,.* inf is no place"),
     "half a point": ("a.csv", HEAD + "0,1,,1\n", "a.csv, line 4: got '0,1,,1'.*or both of its"),
     "a name twice": ("a.csv", "x0,y0,x0,y0\n1,2,3,4\n", "a.csv: got a header with 'x0' 2 times"),
+    "a name twice, as pandas reads it": (
+        "a.csv", "nose_x,nose_y,nose_x.1,nose_y.1\n1,2,3,4\n", "a header with 'nose_x' 2 times",
+    ),
+    "a number twice, as pandas reads it": (
+        "a.csv", "x0,y0,x0.1,y0.1\n1,2,3,4\n", "a header with 'x0' 2 times",
+    ),
+    "x twice, as pandas reads it": ("a.csv", "x,y,x.1,y.1\n1,2,3,4\n", "header with 'x' 2 times"),
+    "a part twice, as pandas reads it": (
+        "a.csv", "scorer,s,s,s,s\nbodyparts,a,a,a,a\ncoords,x,y,x.1,y.1\n0,1,2,3,4\n",
+        "got 'a' x twice in the header",
+    ),
     "a part twice": (
         "a.csv", "scorer,s,s,s,s\nbodyparts,a,a,a,a\ncoords,x,y,x,y\n0,1,2,3,4\n",
         "got 'a' x twice in the header",
@@ -461,6 +485,9 @@ TEXT = {
         "a.csv", SLEAP + "m,0,1,1,2,1\nm,0,1,3,4,1\n", "line 3: got frame 0 of 'm' again",
     ),
     "a frame that is none": ("a.csv", SLEAP + "m,one,1,1,2,1\n", "line 2: got frame 'one'"),
+    "a frame before the first": (
+        "a.csv", SLEAP + "m,-1,1,1,2,1\n", "line 2: got frame -1, expected a frame from 0 on",
+    ),
     "a huge frame": ("a.csv", SLEAP + "m,99999999999,1,1,2,1\n", "numbers up to 99999999999 for 1"),
     "a landmark twice": (
         "a.csv", "frame,landmark,x,y,z\n0,a,0,0,0\n0,a,1,1,1\n", "line 3: got landmark 'a' of",
@@ -507,6 +534,117 @@ TEXT = {
 }  # fmt: skip
 
 
+NAMED = {  # columns of several header rows, and an index with a name: pandas gives that a row
+    "three rows": (HEAD, ["frame,,,", "0,10,10,1", "1,20,20,1"], 2),
+    "four rows": (
+        HEAD.replace("bodyparts", "individuals,i,i,i\nbodyparts"),
+        ["frame,,,", "0,10,10,1", "1,20,20,1"], 2,
+    ),
+    "a name with a number": (HEAD, ["level_0,,,", "0,10,10,1", "1,20,20,1"], 2),
+    "lost in the first frame": (HEAD, ["frame,,,", "0,,,", "1,20,20,1"], 2),
+    "no name, lost in the first frame": (HEAD, ["0,,,", "1,20,20,1"], 2),
+    "no name, lost in two": (HEAD, ["img0.png,,,", "img1.png,,,", "img2.png,20,20,1"], 3),
+    "a path, lost in the first": (HEAD, ["labeled-data/v/img.png,,,", "v/b.png,20,20,1"], 2),
+    "frames' names, lost in the first": (HEAD, ["img0,,,", "img1,20,20,1"], 2),
+    "seconds, lost in the first frame": (HEAD, ["0.5,,,", "1.0,20,20,1"], 2),
+    "a name above seconds": (HEAD, ["t,,,", "0.0,10,10,1", "0.5,20,20,1"], 2),
+    "a path of three cells, lost in the first": (
+        "scorer,,,me,me\nbodyparts,,,a,a\ncoords,,,x,y\n",
+        ["labeled-data,v,img0.png,,", "labeled-data,v,img1.png,20,20"], 2,
+    ),
+    "a name for each of three cells": (
+        "scorer,,,me,me\nbodyparts,,,a,a\ncoords,,,x,y\n",
+        ["set,video,image,,", "labeled-data,v,img0.png,,", "labeled-data,v,img1.png,20,20"], 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "rows", "frames"), NAMED.values(), ids=NAMED)
+def test_the_name_of_an_index_is_no_frame(tmp_path, head, rows, frames):  # catches: later ones slip
+    found = read(put(tmp_path / "a.csv", head + "\n".join(rows)), image_size=SIZE)
+    assert len(found) == frames
+    last = from_pixels(np.array([20.0, 20.0]), SIZE)
+    np.testing.assert_allclose(found.points[-1, 0], last)
+    assert found.found[0, 0] == rows[-frames].endswith("1")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "null", "None", "n/a",
+        "nan", "NaN", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+    ],
+)  # fmt: skip
+def test_what_pandas_takes_for_missing_is_no_point(tmp_path, word):
+    path = put(tmp_path / "a.csv", HEAD + f"0,{word},{word},{word}", "1,20,20,1")
+    assert read(path, image_size=SIZE).found.ravel().tolist() == [False, True]
+
+
+def test_names_with_dots_and_an_index_twice_are_no_doubles(tmp_path):
+    header = "Unnamed: 0.1,Unnamed: 0,nose.x,nose.y,nose.1.x,nose.1.y,x.1,y.1"
+    path = put(tmp_path / "a.csv", header, "0,0,.1,.2,.3,.4,.5,.6")
+    found = read(path, format="pandas")
+    assert found.names == ("nose", "nose.1", "1")
+    np.testing.assert_allclose(found.points.ravel(), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+
+
+HAND = [{"x": 0.5, "y": 0.25, "z": 0.0, "visibility": 0.0}]
+UNSEEN = {
+    "JSON": ("a.json", json.dumps([[], HAND, HAND])),
+    "CSV": ("a.csv", "x0,y0,z0,visibility0\n,,,\n0.5,0.25,0,0\n0.5,0.25,0,0.0\n"),
+    "CSV, long": (
+        "a.csv",
+        "frame,landmark,x,y,z,visibility\n0,a,,,,0\n1,a,0.5,0.25,0,0\n"
+        "1,b,0.5,0.25,0,0\n2,a,0.5,0.25,0,0\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), UNSEEN.values(), ids=UNSEEN)
+def test_a_visibility_that_nobody_filled_is_ignored_with_a_warning(tmp_path, name, content):
+    path = put(tmp_path / name, content)
+    with pytest.warns(UserWarning, match=rf"{name}: got visibility 0 everywhere") as warned:
+        found = read(path, image_size=SIZE)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert found.found[:, 0].tolist() == [False, True, True]
+    place = from_pixels(np.array([31.5, 11.5]), SIZE)
+    np.testing.assert_allclose(found.points[1:, 0], [place, place], atol=1e-9)
+
+
+def test_a_visibility_of_0_counts_where_others_do_not(tmp_path):  # and no warning
+    content = [HAND, [HAND[0] | {"visibility": 0.9}]]
+    found = read(put(tmp_path / "a.json", json.dumps(content)), image_size=SIZE)
+    assert found.found.ravel().tolist() == [False, True]
+
+
+def test_zeros_for_lost_points_are_kept_with_a_warning(tmp_path):
+    rows = "0,0,40,9", "0,0,0,0", "0,0,0,0", "20,9,30,9"  # pixels, though most are 0
+    path = put(tmp_path / "a.csv", "a_x,a_y,b_x,b_y", *rows)
+    message = r"a\.csv: got \(0, 0\) 5 times for 'a', 'b', .* empty their cells"
+    with pytest.warns(UserWarning, match=message) as warned:
+        found = read(path, image_size=SIZE)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert found.found.all()
+    pixels = np.array([[0.0, 0], [40, 9]])
+    np.testing.assert_allclose(found.points[0], from_pixels(pixels, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("a_x,a_y", ["0,0", "3,2", "9,8"]),  # it comes from the corner
+        ("a_x,a_y", ["0,0", "0,0"]),  # it never leaves it
+        ("a_x,a_y,a_likelihood", ["0,0,0.9", "9,8,0.9"]),  # somebody is sure of it
+        ("a_x,a_y", ["0,9", "9,0"]),  # at the edge
+    ],
+)
+def test_zeros_that_may_be_places_give_no_warning(tmp_path, header, rows):
+    path = put(tmp_path / "a.csv", header, *rows)
+    assert read(path, image_size=SIZE, units="pixels").found.all()
+
+
 @pytest.mark.parametrize(("name", "content", "message"), TEXT.values(), ids=TEXT)
 def test_a_file_that_does_not_fit_names_the_place(tmp_path, name, content, message):
     path = tmp_path / name
@@ -550,6 +688,31 @@ def test_an_npz_that_was_cut_short_anywhere(tmp_path):
             read(tmp_path / "b.npz", image_size=SIZE)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tracks.npy", b"no npy", r"tracks of shape \(\)"),
+        ("visibles.npy", b"no npy", r"visibles of shape \(\)"),
+        ("tracks.npy", b"\x93NUMPY\x01\x00\x02\x00{\n", "a broken npz"),
+    ],
+)
+def test_an_npz_of_other_bytes(tmp_path, name, content, message):
+    with zipfile.ZipFile(tapvid(tmp_path)) as whole:
+        parts = {part: whole.read(part) for part in whole.namelist()} | {name: content}
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as file:
+        for part, part_content in parts.items():
+            file.writestr(part, part_content)
+    with pytest.raises(ValueError, match=rf"b\.npz: got {message}"):
+        read(tmp_path / "b.npz", image_size=SIZE)
+
+
+def test_a_folder_among_the_files_of_a_folder(tmp_path):
+    (tmp_path / "reach_000000000009_keypoints.json").mkdir()
+    with pytest.raises(ValueError, match="a folder without JSON files"):
+        read(tmp_path)
+    np.testing.assert_array_equal(read(openpose(tmp_path), image_size=SIZE).found, ~LOST)
+
+
 def test_rows_of_another_recording(tmp_path):
     for write in (ours, pandas_index, deeplabcut, tapvid, mediapipe, openpose_list):
         with pytest.raises(ValueError, match=r"got 6 rows, expected 7.*episodes\.flat"):
@@ -559,6 +722,9 @@ def test_rows_of_another_recording(tmp_path):
 def test_a_path_that_leads_nowhere(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file, expected a file of keypoints"):
         read(tmp_path / "b.csv")
+    for name in ("b" * 5000, "b\0.csv"):
+        with pytest.raises(FileNotFoundError, match="no such file, expected a file of keypoints"):
+            read(tmp_path / name)
     with pytest.raises(ValueError, match=r"a folder without JSON files.*_keypoints\.json"):
         read(tmp_path)
     with pytest.raises(TypeError, match="path: got 7, expected a file's name"):

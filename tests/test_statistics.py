@@ -453,3 +453,10 @@ def test_bad_input_gets_one_message(call, message):
 def test_input_of_another_kind_is_a_type_error(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("seed", [np.array(3), np.int8(3)], ids=repr)
+def test_a_seed_may_be_numpys(seed):
+    x = np.arange(6.0)
+    ends = [statistics.bootstrap_interval(x, seed=s) for s in (seed, 3)]
+    assert ends[0] == ends[1]

@@ -486,6 +486,48 @@ def test_a_second_seed_in_the_same_folder_is_not_given_the_firsts_result(tmp_pat
     assert not torch.equal(again.extractor.colours, first.extractor.colours)
 
 
+@pytest.mark.parametrize("what", ["visible", "actions", "rewards", "terminated", "start"])
+def test_a_run_on_the_same_frames_with_other_labels_is_refused(tmp_path, what):
+    """Catches: a learner that draws actions, given another run's weights."""
+    options = {"folder": tmp_path, **SHORT, **QUIET}
+    episodes = discs(4)
+    fields = {name: getattr(episodes, name) for name in Episodes.__dataclass_fields__}
+    fields["extras"] = {**episodes.extras, "start": np.zeros(episodes.rewards.shape, bool)}
+    fields["actions"] = np.zeros((*episodes.rewards.shape, 2))
+    first = fit(toy(), Episodes(**fields), **options)
+    assert_same_run(fit(toy(), Episodes(**fields), **options), first)
+    if what == "start":
+        fields["extras"]["start"][:, 3] = True
+    else:
+        fields[what] = np.array(fields[what])
+        fields[what][0, 1] = 1 - fields[what][0, 1]
+    with pytest.raises(ValueError, match="episodes: got other actions, flags or extras"):
+        fit(toy(), Episodes(**fields), **options)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_is_no_checkpoint_and_no_record(tmp_path, resume):
+    for name in ("toy-seed-0.step-00000003.safetensors", "toy-seed-0.json"):
+        (tmp_path / name).mkdir()
+    with pytest.warns(UserWarning, match="record was not written"):
+        result = fit(toy(), discs(4), folder=tmp_path, resume=resume, **SHORT, **QUIET)
+    assert_same_run(result, fit(toy(), discs(4), **SHORT, **QUIET))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"learning_rate": np.array([0.01, 0.02])}, TypeError, "learning_rate: got array"),
+        ({"weight_decay": [0.1]}, TypeError, "weight_decay: got"),
+        ({"checkpoint_every": np.array([1, 2])}, TypeError, "checkpoint_every: got"),
+        ({"seed": 2**63}, ValueError, r"seed: got \d+, expected below 2\*\*63"),
+    ],
+)
+def test_one_number_is_one_number(options, error, message):
+    with pytest.raises(error, match=message):
+        fit(toy(), discs(4), **SHORT | QUIET | options)
+
+
 def test_an_unfinished_run_of_other_weights_goes_on_with_a_warning(tmp_path):
     broken_after(tmp_path, 3)
     with pytest.warns(UserWarning, match=r"other weights\. That run goes on; resume=False"):
@@ -498,7 +540,7 @@ def test_a_checkpoint_that_does_not_say_how_it_began_is_taken(tmp_path):
     broken_after(tmp_path, 3)
     path = checkpoints.Shelf(tmp_path, "run").paths()[-1]
     state = checkpoints.read(path)
-    del state.notes["began_as"]  # as before version 0.2
+    del state.notes["began_as"], state.notes["labels"]  # as before version 0.2
     checkpoints.write(path, state)
     assert_same_run(fit(toy(9), discs(4), folder=tmp_path, name="run", **SHORT, **QUIET), whole)
 

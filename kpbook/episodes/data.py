@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from kpbook import _store
-from kpbook._arrays import as_flags, as_float64
+from kpbook._arrays import as_flags, as_float64, as_stored, plain
 from kpbook._checks import check_finite, check_integer, check_uint8, check_unmasked, complain
 from kpbook.cameras import Camera, from_lists, to_lists
-from kpbook.episodes.pictures import BYTES, COLOUR_LAST, own_fields, plain
+from kpbook.episodes.pictures import BYTES, COLOUR_LAST, own_fields
 from kpbook.episodes.samplers import Samplers
 from kpbook.grid import to_pixels
 
@@ -99,7 +99,7 @@ class Episodes(Samplers):
             **numbers,
             **flags,
             "seeds": _whole(self.seeds),
-            "extras": {name: _extra(x, name) for name, x in self.extras.items()},
+            "extras": {n: as_stored(x, name=f"extras[{n!r}]") for n, x in self.extras.items()},
         }
 
     @classmethod
@@ -122,7 +122,7 @@ class Episodes(Samplers):
             got = f"shape {self.images.shape}"
             raise ValueError(complain("images", got, "(E, T, V, H, W, 3)", COLOUR_LAST))
         E, T, V = self.images.shape[:3]
-        K, A = len(self.objects), self.actions.shape[-1]
+        K, A = len(self.objects), self.actions.shape[-1] if self.actions.ndim else 0
         shapes: dict[str, tuple[int, ...]] = {
             "truth": (E, T, V, K, 2),
             "visible": (E, T, V, K),
@@ -188,6 +188,7 @@ class Episodes(Samplers):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Episodes:
+        check_unmasked(key, name="episodes[...]")
         index = np.arange(len(self))[key]  # raises IndexError past the end
         index = np.atleast_1d(index)
         if not len(index):
@@ -212,7 +213,7 @@ class Episodes(Samplers):
             ValueError: If a part would be empty, or there are too few episodes.
         """
         E, hint = len(self), "Such as (0.8, 0.2) or (250, 50)."
-        check_integer(seed, name="seed", minimum=0)
+        seed = check_integer(seed, name="seed", minimum=0)
         expected = f"positive shares that add up to at most 1, or counts up to {E} in all"
         sizes = as_float64(parts, name="parts", expected=expected, hint=hint)
         if sizes.ndim != 1:
@@ -332,17 +333,9 @@ class Episodes(Samplers):
 
 def _whole(seeds: Any) -> np.ndarray:
     """A copy as int64."""
-    numbers = np.array(plain(seeds))
+    numbers = as_stored(seeds, name="seeds")
     if numbers.dtype.kind not in "iu":
         raise TypeError(complain("seeds", f"dtype {numbers.dtype}", "whole numbers, -1 for none"))
+    if (numbers > np.iinfo(np.int64).max).any():
+        raise ValueError(complain("seeds", int(numbers.max()), "below 2**63"))
     return numbers.astype(np.int64)
-
-
-def _extra(x: Any, name: str) -> np.ndarray:
-    """A copy of an array of numbers or flags that a file can hold."""
-    check_unmasked(x, name=f"extras[{name!r}]")
-    array = np.array(plain(x))
-    if array.dtype.newbyteorder("<").str not in _store.DTYPES:
-        expected = "numbers or flags, one type for all"
-        raise TypeError(complain(f"extras[{name!r}]", f"dtype {array.dtype}", expected))
-    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import warnings
@@ -11,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from kpbook._arrays import as_flags, as_float64
+from kpbook._arrays import as_flags, as_float64, plain
 from kpbook._checks import check_uint8, check_unmasked, complain
 from kpbook._files import natural
 
@@ -23,6 +23,7 @@ BYTES = (
     "(x / 257).round().astype(np.uint8), or by the largest value that there can be."
 )
 COLOUR_LAST = "Colour comes last, in the order red, green, blue."
+_READ = "Read it with imageio.v3.imread, scale it to 0 to 255 and pass the array as uint8."
 _EXPECTED = "pictures: an array, a file, a folder, or a list of files or arrays (H, W, 3)"
 _FILMS = {"GIF", "PNG", "TIFF", "WEBP"}  # others hold previews or layers beside the picture
 _GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}  # how Pillow calls unsigned samples of full range
@@ -38,12 +39,9 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
+_BITS = 258  # TIFF: the tag that says how many a sample has
+_INK = 262  # TIFF: this tag is 0 where 0 is white
 _SMALL_PAGE = 254, 1  # TIFF: this bit of this tag marks a preview of another page
-
-
-def plain(x: Any) -> Any:
-    """A tensor as an array; anything else as it is."""
-    return x.detach().cpu().numpy() if isinstance(x, Tensor) else x
 
 
 def own_fields(
@@ -119,7 +117,7 @@ def _pictures(source: Any) -> Iterator[tuple[str, np.ndarray]]:
     """What each picture is called, and the picture."""
     if isinstance(source, str | Path):
         place = Path(source)
-        if not place.is_dir():
+        if not os.path.isdir(place):  # Path.is_dir() raises for a name that is too long
             yield from _opened(place, film=True)
             return
         source = _folder(place)
@@ -136,7 +134,7 @@ def _pictures(source: Any) -> Iterator[tuple[str, np.ndarray]]:
             check_uint8(picture, name="frames", hint=f"It is picture {i} of the list. {BYTES}")
             yield f"picture {i} of the list", picture
         else:
-            raise TypeError(complain("frames", f"a list that holds {item!r}", _EXPECTED))
+            raise TypeError(complain("frames", f"a list that holds {item!r:.80}", _EXPECTED))
 
 
 def _one_size(named: list[tuple[str, np.ndarray]]) -> np.ndarray:
@@ -181,6 +179,8 @@ def _opened(file: Path, *, film: bool) -> list[tuple[str, np.ndarray]]:
     except UnidentifiedImageError:
         got = f"{file}" if file.stat().st_size else f"{file}, which is empty"
         hint = 'For a video, pass imageio.v3.imread("video.mp4").'
+        if file.suffix.lower() in {".tif", ".tiff"}:
+            hint = f"A TIFF of floats, or of a kind that Pillow does not read? {_READ}"
         raise ValueError(complain("frames", got, "a picture file", hint)) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         got = f"{file}, which is too large ({error})"
@@ -212,17 +212,26 @@ def _page(image: Any, page: int, name: str) -> np.ndarray:
     stored = [_raw_mode(tile) for tile in image.tile]  # loading forgets it
     image.load()
     upright = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF" or any(_DEEP.search(raw) for raw in stored):
+    if image.mode[0] in "IF" or _bits(image) > 8 or any(_DEEP.search(raw) for raw in stored):
         if image.mode[0] == "I" and set(stored) <= _GREY_16 and stored:
-            grey = (np.asarray(upright).astype(np.uint32) + 128) // 257
+            samples = np.asarray(upright).astype(np.uint32)
+            if getattr(image, "tag_v2", {}).get(_INK) == 0:  # Pillow sees to it for 8 bits only
+                samples = 65535 - samples
+            grey = (samples + 128) // 257
+            grey[samples == upright.info.get("transparency")] = 255
             return np.repeat(grey[..., None].astype(np.uint8), 3, axis=-1)
         got = f"more than 8 bits a colour in {name} ({stored[0] if stored else image.mode})"
-        hint = "Read it with imageio.v3.imread, scale it to 0 to 255 and pass the array as uint8."
-        raise TypeError(complain("frames", got, "8 bits, or grey of 16", hint))
+        raise TypeError(complain("frames", got, "8 bits, or grey of 16", _READ))
     if upright.mode not in _OPAQUE or "transparency" in upright.info:
         paper = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(paper, upright.convert("RGBA"))
     return np.asarray(upright.convert("RGB"))
+
+
+def _bits(image: Any) -> int:
+    """Bits of a TIFF's samples: where colours lie apart, Pillow reads 16 as 8; else nothing."""
+    tags = getattr(image, "tag_v2", {})
+    return max((int(bits) for bits in tags.get(_BITS, ())), default=0)
 
 
 def _raw_mode(tile: Any) -> str:

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from kpbook._arrays import as_flags, as_float64
+from kpbook._arrays import as_flags, as_float64, as_stored
 from kpbook._checks import check_flag, check_uint8, complain
+from kpbook._files import jsonable
 from kpbook.episodes.pictures import BYTES, COLOUR_LAST
 from kpbook.episodes.world import PolicyMaker
 
@@ -38,7 +39,7 @@ class Job(NamedTuple):
             "steps": self.steps,
             "seed": self.seed,
         }
-        return dict(json.loads(json.dumps(settings)))
+        return dict(json.loads(json.dumps(settings, default=jsonable)))
 
     def play(self, world: Any, i: int) -> dict[str, np.ndarray]:
         """Play episode ``i`` and return its arrays, without the axis E."""
@@ -58,7 +59,7 @@ class Job(NamedTuple):
             row = {
                 **_seen(world),
                 "actions": kept,
-                "rewards": np.array(reward, dtype=np.float32),
+                "rewards": _reward(reward),
                 "terminated": np.array(check_flag(terminated, name="world.step()[2], terminated")),
                 **_extras(world),
             }
@@ -123,6 +124,14 @@ def _frame(world: Any, view: str) -> np.ndarray:
     return np.array(frame)
 
 
+def _reward(reward: Any) -> np.ndarray:
+    name = "world.step()[1], reward"
+    number = as_float64(reward, name=name, expected="one number")
+    if number.size != 1:
+        raise ValueError(complain(name, f"shape {number.shape}", "one number"))
+    return number.reshape(()).astype(np.float32)
+
+
 def _action(action: Any) -> np.ndarray:
     expected, hint = "numbers (A,)", "It is what the policy returned."
     numbers = as_float64(action, name="action", expected=expected, hint=hint)
@@ -134,7 +143,7 @@ def _extras(world: Any) -> dict[str, np.ndarray]:
     known = dict(world.extras()) if hasattr(world, "extras") else {}
     if hasattr(world, "positions"):
         known["positions"] = as_float64(world.positions(), name="positions", expected="metres")
-    return {name: np.array(value) for name, value in known.items()}
+    return {n: as_stored(x, name=f"world.extras()[{n!r}]") for n, x in known.items()}
 
 
 _worker: tuple[Any, Job] | None = None

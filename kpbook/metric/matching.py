@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kpbook._arrays import as_float64
-from kpbook._checks import check_finite, check_positive, check_shape, complain
+from kpbook._checks import check_finite, check_flag, check_positive, check_shape, complain
 from kpbook.metric._frames import (
     as_frames,
     as_lengths,
@@ -143,6 +143,7 @@ def regression_error(
         UserWarning: If most of the truth, or of the keypoints without an intercept, lies far
             outside the image, as pixels do.
     """
+    intercept = check_flag(intercept, name="intercept")
     masks = {"visible": visible, "fit_visible": fit_visible, "found": found, "fit_found": fit_found}
     scored, fit = as_scored_and_fit(points, truth, fit_points, fit_truth, **masks)
     suspects = [("truth", scored.y, scored.seen), ("fit_truth", fit.y, fit.seen)]

@@ -15,7 +15,14 @@ from typing import Any, overload
 import numpy as np
 
 from kpbook._arrays import as_float64
-from kpbook._checks import check_finite, check_integer, check_range, check_shape, complain
+from kpbook._checks import (
+    check_finite,
+    check_integer,
+    check_range,
+    check_seed,
+    check_shape,
+    complain,
+)
 
 # Fewer draws say nothing about the ends of an interval.
 _FEWEST_DRAWS = 100
@@ -135,8 +142,8 @@ def bootstrap_interval(
     if not callable(statistic):
         got, expected = f"a {type(statistic).__name__}", "a function of an array, such as np.mean"
         raise TypeError(complain("statistic", got, expected))
-    check_integer(draws, name="draws", minimum=_FEWEST_DRAWS, hint="10,000 are usual.")
-    check_integer(seed, name="seed", minimum=0)
+    draws = check_integer(draws, name="draws", minimum=_FEWEST_DRAWS, hint="10,000 are usual.")
+    seed = check_seed(seed)
     drawn = np.random.default_rng(seed).integers(R, size=(draws, R))
     step = max(1, _BLOCK // x.size)
     values = [_of_each(statistic, x[drawn[i : i + step]]) for i in range(0, draws, step)]

@@ -50,7 +50,8 @@ def read_json(path: Path, text: str, frames: int | None, asked: str | None) -> S
 
 def read_folder(folder: Path) -> Sightings:
     """Read OpenPose's folder: one file for each frame, which its name counts."""
-    files = sorted(folder.glob("*.json"), key=lambda file: natural(file.name))
+    files = [file for file in folder.glob("*.json") if not file.is_dir()]  # some name a folder so
+    files.sort(key=lambda file: natural(file.name))
     if not files:
         hint = "OpenPose writes one file a frame: video_000000000000_keypoints.json, and so on."
         raise ValueError(complain(folder.name, "a folder without JSON files", "some", hint))

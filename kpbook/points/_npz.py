@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,8 +26,9 @@ def read_npz(path: Path, frames: int | None) -> Sightings:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:  # pickles can run
             known = {*_TRACKS, *_SEEN, *_HIDDEN}
-            names, arrays = file.files, {k: file[k] for k in file.files if k in known}
-    except (*_BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            # What is no npy comes as bytes.
+            names, arrays = file.files, {k: np.asarray(file[k]) for k in file.files if k in known}
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError, tokenize.TokenError) as error:
         pickled = "allow_pickle" in str(error)
         got = "arrays of Python objects" if pickled else f"a broken npz ({type(error).__name__})"
         hint = "Save numbers: numpy.savez(path, tracks=..., visibles=...)." if pickled else ""

@@ -21,7 +21,7 @@ THRESHOLDS = {
 _FAR = 4.0
 # So many frames without a row, for each with one, are more likely a number that counts no frames.
 _SPARSE = 1000
-_PAIR = "A keypoint has a place in every frame, or both of its cells are empty."
+PAIR = "A keypoint has a place in every frame, or both of its cells are empty."
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,38 @@ def assemble(path: Path, said: Sightings, ask: Options) -> Points:
     present = list(dict.fromkeys(who for who, _ in keys))
     if ask.individual is not None:
         name = f"individual of {path.name}"
+        if not any(present):
+            hint = "The file names no individuals."
+            raise ValueError(complain(name, repr(ask.individual), "none", hint))
         chosen = check_choice(ask.individual, present, name=name)
         use = [n for n, (who, _) in enumerate(keys) if who == chosen]
         keys, values, present = [keys[n] for n in use], values[:, use], [chosen]
     names = [part if len(present) == 1 else f"{who}/{part}" for who, part in keys]
     threshold = THRESHOLDS[said.format] if ask.threshold is None else ask.threshold
     z, score = values[..., :2], values[..., 2]
+    given = said.values[..., 2]
+    if said.format == "mediapipe" and (given == 0).any() and not (given > 0).any():
+        got, hint = "visibility 0 everywhere", "It is ignored: MediaPipe fills in none for hands."
+        warnings.warn(complain(path.name, got, "some above 0", hint), stacklevel=3)
+        score = np.full_like(score, np.nan)
     # A point that has no likelihood was set by hand.
     found = np.isfinite(z).all(axis=-1) & (np.isnan(score) | ((score > 0) & (score >= threshold)))
+    _warn_of_zeros(path, z, found & np.isnan(score), names)
     return Points(_to_image(path, z, found, said, ask), found, tuple(names))
+
+
+def _warn_of_zeros(path: Path, z: np.ndarray, unsure: np.ndarray, names: list[str]) -> None:
+    """Many tables of pixels say (0, 0) where nothing was found; a track seldom leaps there."""
+    size = np.abs(z).max(axis=-1)
+    zero = unsure & (size == 0)
+    nearest = np.where(np.isfinite(size) & ~zero, size, np.inf).min(axis=0)
+    leaps = zero.any(axis=0) & (nearest > _FAR) & (nearest < np.inf)
+    if leaps.any():
+        who = ", ".join(repr(name) for name, leap in zip(names, leaps, strict=True) if leap)
+        got = f"(0, 0) {zero[:, leaps].sum()} times for {who[:60]}, else never near"
+        hint = "They are kept as points: empty their cells if they are none."
+        expected = "no numbers where nothing was found"
+        warnings.warn(complain(path.name, got, expected, hint), stacklevel=4)
 
 
 def _check_pairs(said: Sightings) -> None:
@@ -84,7 +107,7 @@ def _check_pairs(said: Sightings) -> None:
         row, column = np.argwhere(wrong)[0].tolist()
         x, y, _ = said.values[row, column].tolist()
         got = f"({x:g}, {y:g}) for {'/'.join(filter(None, said.columns[column]))!r}"
-        raise ValueError(complain(said.where[row], got, "finite numbers or none", _PAIR))
+        raise ValueError(complain(said.where[row], got, "finite numbers or none", PAIR))
 
 
 def _frames(path: Path, said: Sightings, ask: Options) -> tuple[list[int], int]:
@@ -105,7 +128,8 @@ def _frames(path: Path, said: Sightings, ask: Options) -> tuple[list[int], int]:
             hint = (
                 "Frames count from 0, as in episodes.flat(); first_frame=1 if yours count from 1."
             )
-            got, expected = f"frame {number + ask.first_frame}", f"a frame from 0 to {M - 1}"
+            got, first = f"frame {number + ask.first_frame}", ask.first_frame
+            expected = f"a frame from {first} {f'to {first + M - 1}' if ask.frames else 'on'}"
             raise ValueError(complain(where, got, expected, hint))
     return frame, M
 
@@ -134,7 +158,8 @@ def _by_keypoint(
 def _to_image(
     path: Path, z: np.ndarray, found: np.ndarray, said: Sightings, ask: Options
 ) -> np.ndarray:
-    far = bool(found.any()) and float(np.median(np.abs(z[found]).max(axis=-1))) > _FAR
+    placed = np.abs(z[found & z.any(axis=-1)]).max(axis=-1)  # without (0, 0): often lost, see above
+    far = placed.size > 0 and float(np.median(placed)) > _FAR
     guess = ("pixels" if far else "image") if not said.units else said.units
     if guess == "fraction|pixels":
         guess = "pixels" if far else "fraction"

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from kpbook._checks import complain
-from kpbook.points._sightings import Sightings, no_format
+from kpbook.points._sightings import PAIR, Sightings, no_format
 
 Line = tuple[int, list[str]]  # its number in the file, and its cells
 
-_MISSING = {"", "nan", "na", "n/a", "<na>", "null", "none"}
+# What pandas takes for missing, in lower case.
+_MISSING = {"", "nan", "-nan", "na", "n/a", "<na>", "null", "none", "#n/a", "#n/a n/a", "#na"}
+_MISSING |= {"1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 _FRAME = {"frame", "frame_idx", "frame_index", "frame_number", "frame_num", "frame_id", "frame_no"}
 _INDEX = {"", "unnamed: 0", "index"}  # pandas writes its index first, without a name
 _WHO = {"track", "track_id", "individual", "individuals", "person", "person_id", "animal"}
@@ -28,6 +30,7 @@ _COLUMN = re.compile(
     rf"|(?P<kind2>{_KIND})(?:(?P<number>\d+)|[ _.](?P<name2>.+))",
     re.IGNORECASE,
 )
+_AGAIN = re.compile(r"\.\d+$")  # pandas reads a second nose_x as nose_x.1
 _OF_TABLES = ("kpbook", "pandas", "sleap", "mediapipe")
 _DLC_ROWS = ("scorer", "individuals", "bodyparts", "coords")
 
@@ -61,10 +64,18 @@ def _check_header(path: Path, header: list[str]) -> None:
             hint = f"Separate the columns by commas, not by {called}, and write 0.5, not 0,5."
             got = f"header {text[:60]!r}"
             raise ValueError(complain(path.name, got, "'x0,y0,x1,y1,...'", hint))
-    name, times = Counter(header).most_common(1)[0]
+    names = set(header)
+    name, times = Counter(_once(name, names) for name in header).most_common(1)[0]
     if times > 1:
         got = f"a header with {name!r} {times} times"
         raise ValueError(complain(path.name, got, "a name of its own for every column"))
+
+
+def _once(name: str, header: set[str]) -> str:
+    """``nose_x`` for the ``nose_x.1`` beside it; other names, as ``nose.x``, stay what they are."""
+    first = _AGAIN.sub("", name)
+    double = first in header and (first.lower() in ("x", "y") or _COLUMN.fullmatch(first))
+    return first if double else name
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, dict[str, int]]:
@@ -151,6 +162,7 @@ def _deeplabcut(path: Path, lines: list[Line]) -> Sightings:
     for i, (name, part, kind) in enumerate(
         zip(who, heads["bodyparts"], heads["coords"], strict=True)
     ):
+        kind = _AGAIN.sub("", kind)
         if kind in ("x", "y", "likelihood"):
             at = columns.setdefault((name, part), {})
             if at.setdefault("score" if kind == "likelihood" else kind, i) != i:
@@ -160,6 +172,7 @@ def _deeplabcut(path: Path, lines: list[Line]) -> Sightings:
         got = f"coords {','.join(heads['coords'])[:60]!r}"
         raise ValueError(complain(path.name, got, "x, y (and likelihood) of every body part"))
     first = min(at["x"] for at in columns.values())  # labels have the picture's name there
+    rows = rows[_names_index(rows, first, width) :]
     where = [f"{path.name}, line {line}" for line, _ in rows]
     values = _numbers(path, rows, width, list(columns.values()))
     numbered = first == 1 and all(_is_whole(row[0]) for _, row in rows)
@@ -172,6 +185,20 @@ def _deeplabcut(path: Path, lines: list[Line]) -> Sightings:
     return Sightings(
         "deeplabcut", values, keys, frame, blank, where, "pixels", numbered, complete=complete
     )
+
+
+def _names_index(rows: list[Line], first: int, width: int) -> bool:
+    """Whether the first row is no frame, but the name of pandas' index, alone: ``frame,,,``.
+
+    A frame without points looks alike: ``0,,,``, ``labeled-data,reach,img0000.png,,``. But frames
+    are counted, or have files: a name has no digits, dots or slashes. Above a whole number it may
+    have them, ``level_0``, if it does not begin like a number.
+    """
+    if not rows or rows[0][1][first:] != [""] * (width - first):
+        return False
+    counted = len(rows) > 1 and _is_whole(rows[1][1][0])
+    name = r"[^\d.+-].*" if counted else r"[^\d./\\]+"
+    return re.fullmatch(name, "".join(rows[0][1][:first])) is not None
 
 
 def _one_landmark_a_row(path: Path, lines: list[Line], header: list[str]) -> Sightings:
@@ -261,9 +288,12 @@ def _numbers(path: Path, rows: list[Line], width: int, columns: list[dict[str, i
             if wrong.any():
                 raise ValueError
         except ValueError:
-            got, hint = f"{','.join(row)[:60]!r}", "A keypoint has a place in every frame"
-            expected = f"{width} finite numbers" if width == 2 * len(columns) else f"{width} cells"
-            hint += ", or both of its cells are empty."
+            got, hint = f"{','.join(row)[:60]!r}", PAIR
+            expected = f"{width} cells" if len(row) != width else "finite numbers"
+            if width == 2 * len(columns):
+                expected = f"{width} finite numbers"
+            if np.isinf(values[r]).any():
+                hint = "inf is no place and no likelihood. Both cells of a lost point are empty."
             where = f"{path.name}, line {line}"
             raise ValueError(complain(where, got, expected, hint)) from None
     return values

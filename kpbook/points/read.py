@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,12 @@ def read_points(
         format: One of :data:`FORMATS`, to be told nothing by the content.
         threshold: Likelihood below which there is no point; without it the format's own, which is
             0.6 for DeepLabCut and pandas, 0.5 for MediaPipe and TAP-Vid, else 0. A likelihood of 0
-            is never a point; one that is missing is.
+            is never a point; one that is missing is. MediaPipe's does not count if it is 0
+            everywhere, as for hands.
         individual: Only this one's keypoints, by its name or its number.
         units: One of :data:`UNITS`, if they are not the format's own. pandas' columns with names
-            or likelihoods, and TAP-Vid's tracks, are pixels if most of them lie beyond 4.
+            or likelihoods, and TAP-Vid's tracks, are pixels if most of them lie beyond 4; (0, 0)
+            does not count.
         first_frame: Number of the first frame, where the file counts them.
         first_pixel: Where the centre of the first pixel is: 0, as a rule. 0.5 if whole numbers are
             pixels' corners, as in TAP-Vid's pixels; 1 if they count from 1.
@@ -70,7 +73,9 @@ def read_points(
             options; the message names the file, and the line or place in it.
 
     Warns:
-        UserWarning: If most of the points lie outside a picture of ``image_size``.
+        UserWarning: If most of the points lie outside a picture of ``image_size``, MediaPipe's
+            visibility is 0 everywhere, or a keypoint without likelihood is at (0, 0) in some frames
+            and more than 4 away in all others: lost, as a rule, but it stays a point.
     """
     if not isinstance(path, str | Path):
         raise TypeError(complain("path", repr(path)[:60], "a file's name, str or pathlib.Path"))
@@ -90,9 +95,11 @@ def read_points(
 
 
 def _read(path: Path, frames: int | None, asked: str | None) -> Sightings:
-    if not path.exists():
+    if not os.path.exists(path):  # Path's raises OSError for a name that is too long
         fix = f"Paths start at {Path.cwd()} unless they are absolute."
-        raise FileNotFoundError(complain(str(path), "no such file", "a file of keypoints", fix))
+        raise FileNotFoundError(
+            complain(str(path)[:300], "no such file", "a file of keypoints", fix)
+        )
     if path.is_dir():
         said = read_folder(path)
     else:

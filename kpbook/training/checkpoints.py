@@ -113,7 +113,7 @@ class Shelf:
     def paths(self) -> list[Path]:
         """Checkpoints of this run, the earliest step first."""
         pattern = re.compile(re.escape(self.name) + r"\.step-\d+\.safetensors")
-        return sorted(p for p in self.folder.iterdir() if pattern.fullmatch(p.name))
+        return sorted(p for p in self.folder.iterdir() if pattern.fullmatch(p.name) and p.is_file())
 
     def newest(self, settings: Mapping[str, Any]) -> State | None:
         """Return the latest checkpoint that is whole, or ``None``; report each damaged one.
@@ -151,7 +151,8 @@ class Shelf:
     def clear(self) -> None:
         """Remove every checkpoint of this run, and its record."""
         for path in (*self.paths(), self.folder / f"{self.name}.json"):
-            path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Remove what killed writers left; another process may be writing right now."""

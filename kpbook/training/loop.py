@@ -20,8 +20,11 @@ from kpbook._checks import (
     check_integer,
     check_positive,
     check_range,
+    check_scalar,
+    check_seed,
     complain,
 )
+from kpbook.detect import check_episodes, check_fits
 from kpbook.episodes import Episodes
 from kpbook.extractors.base import move
 from kpbook.training.checkpoints import Shelf, State, fingerprint
@@ -29,7 +32,6 @@ from kpbook.training.guards import Interrupts, own_randomness, warn
 from kpbook.training.record import record_of, saved
 from kpbook.training.run import SCHEDULES, Run
 from kpbook.training.settings import (
-    check_episodes,
     check_learner,
     describe,
     digest,
@@ -129,9 +131,12 @@ def fit(
     """
     began = time.perf_counter(), time.process_time()
     steps = check_integer(steps, name="steps", minimum=1)
-    seed = check_integer(seed, name="seed", minimum=0)
+    seed = check_seed(seed)
     every = max(1, round(steps / _POINTS)) if every is None else every
     every = check_integer(every, name="every", minimum=1, hint="Steps between rows of the curve.")
+    learning_rate = check_scalar(learning_rate, name="learning_rate")
+    weight_decay = check_scalar(weight_decay, name="weight_decay")
+    checkpoint_every = check_scalar(checkpoint_every, name="checkpoint_every", hint="In seconds.")
     check_positive(learning_rate, name="learning_rate")
     check_range(weight_decay, 0, 1, name="weight_decay")
     check_range(checkpoint_every, 0, math.inf, name="checkpoint_every", hint="In seconds.")
@@ -139,7 +144,9 @@ def fit(
     for option, flag in (("resume", resume), ("progress", progress)):
         check_flag(flag, name=option)
     check_learner(extractor)
-    check_episodes(extractor, episodes)
+    check_episodes(episodes)
+    if hasattr(extractor, "image_size"):
+        check_fits(extractor, episodes, name="episodes")
     label = label_of(extractor, seed, name)
     validation = None if validate is None else Validation(validate, extractor, episodes)
     shelf = None if folder is None else Shelf(folder, label)
@@ -147,8 +154,8 @@ def fit(
     options = {
         "steps": steps,
         "seed": seed,
-        "learning_rate": float(learning_rate),
-        "weight_decay": float(weight_decay),
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
         "schedule": schedule,
         "every": every,
         "episodes": digest(episodes),
@@ -252,6 +259,10 @@ def _resume(run: Run, shelf: Shelf | None, resume: bool) -> None:
         return
     found = shelf.newest(run.settings)
     if found is not None:
+        if found.notes.get("labels", run.labels) != run.labels:
+            got = f"other actions, flags or extras than those of the run in {shelf.folder}"
+            hint = "Name another folder to keep both; resume=False begins anew."
+            raise ValueError(complain("episodes", got, "that run's recording", hint))
         _check_began(found, run.began_as, shelf.folder)
         spent = run.times  # on getting ready, just now
         run.restore(found)

@@ -14,6 +14,7 @@ from torch import Tensor
 from kpbook._checks import complain
 from kpbook.episodes import Episodes
 from kpbook.training.checkpoints import State
+from kpbook.training.settings import LABELS, digest
 from kpbook.training.validation import finite, scalars, to_device
 
 SCHEDULES = ("constant", "one-cycle")
@@ -104,6 +105,7 @@ class Run:
         self._wall, self._cpu = self.began
         self._before: _Before | None = None  # while something goes on that can be undone
         self._torn = False  # while weights are changed
+        self.labels = digest(self.episodes, *LABELS, *sorted(self.episodes.extras))
         self.good = self.snapshot()
 
     # -- one step ----------------------------------------------------------------------------
@@ -239,6 +241,7 @@ class Run:
         notes = {
             "settings": self.settings,
             "began_as": self.began_as,
+            "labels": self.labels,
             "step": self.step,
             "curve": self.curve,
             "times": dict(self.times),

@@ -13,10 +13,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from kpbook._checks import check_integer, complain
-from kpbook.detect import check_fits
+from kpbook._files import jsonable
 from kpbook.episodes import Episodes
 from kpbook.extractors.base import Learner, lacks
 from kpbook.grid import as_size
+
+#: Arrays of a recording that :func:`digest` leaves out of a run's settings: not all have them.
+LABELS = ("visible", "actions", "rewards", "terminated")
 
 
 def check_learner(extractor: Any) -> None:
@@ -31,12 +34,6 @@ def check_learner(extractor: Any) -> None:
         raise TypeError(complain("extractor", type(extractor).__name__, expected, hint))
     if hasattr(extractor, "images_per_batch"):
         check_integer(extractor.images_per_batch, name="extractor.images_per_batch", minimum=1)
-
-
-def check_episodes(extractor: Any, episodes: Any) -> None:
-    """Raise unless ``episodes`` are Episodes, and of the extractor's size if it says one."""
-    if hasattr(extractor, "image_size") or not isinstance(episodes, Episodes):
-        check_fits(extractor, episodes, name="episodes")
 
 
 def kind_of(extractor: Any) -> str:
@@ -56,7 +53,7 @@ def label_of(extractor: Any, seed: int, name: Any) -> str:
 def plain(settings: Any, *, name: str) -> dict[str, Any]:
     """Return settings as they read back from JSON."""
     try:
-        plain = json.loads(json.dumps(settings, allow_nan=False))
+        plain = json.loads(json.dumps(settings, allow_nan=False, default=jsonable))
         if not isinstance(plain, dict):
             raise TypeError("no dict")
     except (TypeError, ValueError) as error:
@@ -66,10 +63,15 @@ def plain(settings: Any, *, name: str) -> dict[str, Any]:
     return plain
 
 
-def digest(episodes: Episodes) -> str:
-    """Return sixteen hexadecimal digits that tell recordings apart: frames, truth, objects."""
-    state = hashlib.sha256(repr((episodes.images.shape, episodes.objects)).encode())
-    for array in (episodes.images, episodes.truth):
+def digest(episodes: Episodes, *names: str) -> str:
+    """Return sixteen hexadecimal digits that tell recordings apart: frames, truth, objects.
+
+    With names of arrays and extras, it tells those apart instead.
+    """
+    state = hashlib.sha256(repr((episodes.images.shape, episodes.objects, *names)).encode())
+    for name in names or ("images", "truth"):
+        array = episodes.extras[name] if name in episodes.extras else getattr(episodes, name)
+        state.update(f"{array.dtype} {array.shape}".encode() if names else b"")
         state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()[:16]
 

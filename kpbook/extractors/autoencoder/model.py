@@ -102,8 +102,12 @@ class SpatialAutoencoder(nn.Module):
         check_flag(learn_temperature, name="learn_temperature")
         check_range(velocity, 0, 1e6, name="velocity", hint="Weight of a loss; the paper's: 0.1.")
         check_range(input_noise, 0, 1, name="input_noise", hint="Standard deviation; 0.001.")
-        check_integer(snippet, name="snippet", minimum=3 if velocity else 1, hint=_SNIPPET_HINT)
-        check_integer(batch_size, name="batch_size", minimum=1, hint="Snippets in a batch.")
+        snippet = check_integer(
+            snippet, name="snippet", minimum=3 if velocity else 1, hint=_SNIPPET_HINT
+        )
+        batch_size = check_integer(
+            batch_size, name="batch_size", minimum=1, hint="Snippets in a batch."
+        )
         self.encoder, self.decoder = encoder, decoder
         self.keypoints, self.image_size = keypoints, image_size
         self.coordinates = "image" if coordinates == "image" else "map"

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from kpbook._checks import (
@@ -15,6 +14,7 @@ from kpbook._checks import (
     check_integer,
     check_positive,
     check_range,
+    check_seed,
     complain,
 )
 from kpbook.extractors.autoencoder.layers import PAPER_SIGMA, Parts, basic, dsae, keynet
@@ -98,7 +98,7 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
     chosen |= options
     _check(name, chosen, architecture.multiple)
     chosen = {option: _plain(value) for option, value in chosen.items()}
-    seed = check_integer(seed, name="seed", minimum=0, hint="Of the first weights.")
+    seed = check_seed(seed)
     # All of them, not those that were given: a default may change, what is recorded may not.
     config = dict(chosen)
     width, small, sigma, learn_sigma = (
@@ -152,7 +152,7 @@ def _defaults(network: type) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as it reads back from JSON."""
-    if isinstance(value, np.generic):
+    if getattr(value, "shape", None) == ():  # of NumPy or torch
         return value.item()
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
