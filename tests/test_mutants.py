@@ -322,8 +322,8 @@ MUTANTS = {
         "(weight * squared).mean()",
         "(weight.square() * squared).mean()",
     ),
-    "moving fast costs": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=1, dim=-3)"),
-    "keypoints for time": ("losses", "points.diff(n=2, dim=-3)", "points.diff(n=2, dim=-2)"),
+    "moving fast costs": ("cores", "points.diff(n=2, dim=-3)", "points.diff(n=1, dim=-3)"),
+    "keypoints for time": ("cores", "points.diff(n=2, dim=-3)", "points.diff(n=2, dim=-2)"),
     "mean over colours, not over pixels": (
         "losses",
         "weight / (share @ weight)",

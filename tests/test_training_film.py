@@ -115,7 +115,7 @@ def test_it_saves_and_loads_and_is_refused_when_damaged(replay: Replay, tmp_path
 
 
 def test_the_file_that_ships_is_small() -> None:
-    assert (ROOT / "kpbook" / "data" / "training_replay.kpe").stat().st_size < 130 * KIB
+    assert (ROOT / "kpbook" / "data" / "training_film.kpe").stat().st_size < 130 * KIB
 
 
 SMALL = """

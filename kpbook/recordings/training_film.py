@@ -15,7 +15,7 @@ from kpbook import _store
 
 #: A drawing is stored at this size, and in steps of this many of 255 levels: a fifth of the bytes.
 DRAWN, LEVEL = 32, 4
-_SAMPLE = Path(__file__).parents[1] / "data" / "training_replay.kpe"
+_SAMPLE = Path(__file__).parents[1] / "data" / "training_film.kpe"
 
 
 @dataclass(frozen=True, eq=False)

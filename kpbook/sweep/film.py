@@ -2,7 +2,7 @@
 
 ``python -m kpbook.sweep.film book/results/recipe/rarity-s3.json`` takes the settings of a run
 record, repeats that run, looks at it more often than the record did, and writes
-``kpbook/data/training_replay.kpe``. Looking draws no random number, so the run is the same: its
+``kpbook/data/training_film.kpe``. Looking draws no random number, so the run is the same: its
 errors at the steps of the record must be those of the record, or nothing is written.
 """
 
@@ -149,5 +149,5 @@ def _look(extractor: Any, frames: np.ndarray, keypoint: np.ndarray) -> dict[str,
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    home = Path(__file__).parents[1] / "data" / "training_replay.kpe"
+    home = Path(__file__).parents[1] / "data" / "training_film.kpe"
     take(sys.argv[1]).save(sys.argv[2] if len(sys.argv) > 2 else home)
