@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
+sys.path.append(str(BOOK))  # as a chapter's kernel has it
 
 
 def cells(chapter: str) -> list[dict[str, Any]]:
@@ -31,6 +34,13 @@ def namespace(chapter: str, *tags: str, **given: Any) -> dict[str, Any]:
     for source in code_with_tag(chapter, *tags):
         exec(compile(source, chapter, "exec"), scope)
     return scope
+
+
+def exercises(chapter: str, **given: Any) -> dict[str, Any]:
+    """The blanks of a chapter's exercises, as readers get them, and the checks of their answers."""
+    checks = importlib.import_module(f"exercises.{chapter[3:]}.checks")
+    found = {name: value for name, value in vars(checks).items() if name.startswith("check_")}
+    return namespace(chapter, "taught", "exercise", **given) | found
 
 
 def solutions(chapter: str) -> dict[str, str]:

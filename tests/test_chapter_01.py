@@ -11,7 +11,7 @@ from kpbook import grid, tables
 CHAPTER = "01_soft_argmax"
 MODULES = {"torch": torch, "nn": nn, "kpbook": kpbook, "grid": grid, "tables": tables}
 SCOPE = notebooks.namespace(CHAPTER, "taught", **MODULES)
-CHECKS = notebooks.namespace(CHAPTER, "exercise", "exercise-check", **MODULES)
+CHECKS = notebooks.exercises(CHAPTER, **MODULES)
 
 
 def logits(*shape):

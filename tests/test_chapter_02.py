@@ -22,7 +22,7 @@ MODULES = {
     "to_pixels": to_pixels,
 }
 TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
-CHECKS = notebooks.namespace(CHAPTER, "exercise", "exercise-check", **MODULES)
+CHECKS = notebooks.exercises(CHAPTER, **MODULES)
 SOLUTIONS = notebooks.solutions(CHAPTER)
 
 

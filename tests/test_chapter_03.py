@@ -33,7 +33,7 @@ MODULES = {
     "to_float": to_float,
 }
 TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
-CHECKS = notebooks.namespace(CHAPTER, "exercise", "exercise-check", **MODULES)
+CHECKS = notebooks.exercises(CHAPTER, **MODULES)
 SOLUTIONS = notebooks.solutions(CHAPTER)
 
 

@@ -8,7 +8,6 @@ from scipy.stats import trim_mean
 
 from kpbook import metric
 from kpbook.episodes import Episodes
-from kpbook.judge import judge
 from kpbook.metric import THRESHOLDS, regression_error, tracking_capability, tracking_error
 
 CHAPTER = "04_tracking_metric"
@@ -21,19 +20,7 @@ MODULES = {
 TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
 HELD_OUT = Episodes.sample()[:60]
 _flat = HELD_OUT.flat()
-CHECKS = notebooks.namespace(
-    CHAPTER,
-    "taught",
-    "exercise",
-    "exercise-check",
-    **MODULES,
-    truth=_flat.truth,
-    first=_flat.episode < 30,
-    second=_flat.episode >= 30,
-    OBJECTS=HELD_OUT.objects,
-    held_out=HELD_OUT,
-    judge=judge,
-)
+CHECKS = notebooks.exercises(CHAPTER, **MODULES)
 SOLUTIONS = notebooks.solutions(CHAPTER)
 
 

@@ -234,7 +234,8 @@ def test_notebook_is_as_make_fix_leaves_it(path: Path) -> None:
 
 def test_cleaning_keeps_only_the_text_that_nbval_compares() -> None:
     def cell(source: str, output: dict[str, Any]) -> dict[str, Any]:
-        base = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 7}
+        base = {"cell_type": "code", "id": "a", "execution_count": 7}
+        base["metadata"] = {"tags": ["run"]}
         return base | {"source": [source], "outputs": [output]}
 
     text = {"output_type": "stream", "name": "stdout", "text": ["1"]}
@@ -251,15 +252,41 @@ def test_cleaning_keeps_only_the_text_that_nbval_compares() -> None:
     assert "widgets" not in after["metadata"]
 
 
+@pytest.mark.parametrize("tag", [*hygiene.FOLDED, *hygiene.SHOWN])
+def test_a_tag_alone_decides_what_is_folded(tag: str) -> None:
+    metadata = {"tags": [tag, "hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}
+    shown = {"cell_type": "code", "source": ["x = 1\n", "x"], "metadata": {"tags": [tag]}}
+    titled = ["# @title Something else\n", "x = 1\n", "x"]
+    hidden = {"cell_type": "code", "source": titled, "metadata": metadata}
+    for cell in (shown, hidden):
+        hygiene.fold(cell)
+    if tag in hygiene.FOLDED:
+        assert shown["source"] == [f"# @title {hygiene.FOLDED[tag]}\n", "x = 1\n", "x"]
+        assert hidden["source"] == titled  # a title of one's own stays
+        assert shown["metadata"] == hidden["metadata"] == metadata
+    else:
+        assert shown["source"] == hidden["source"] == ["x = 1\n", "x"]
+        assert shown["metadata"] == hidden["metadata"] == {"tags": [tag]}
+
+
+@pytest.mark.parametrize("tags", [[], ["hide-input"], ["taught", "claim"]])
+def test_a_cell_without_one_role_is_named(tags: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"cell c7 has the tags .*, expected one of taught, run"):
+        hygiene.role({"id": "c7", "metadata": {"tags": tags}})
+
+
 @notebooks
 def test_cells_are_short(path: Path) -> None:
-    lengths = [
-        len("".join(cell["source"]).splitlines())
-        for cell in code_cells(read_notebook(path))
-        if "colab" not in cell["metadata"].get("tags", [])
-    ]
-    assert max(lengths) <= 40, lengths
-    assert statistics.median(lengths) <= 12, lengths
+    """What a reader sees at once, and what is one click away."""
+    lengths: dict[bool, list[int]] = {True: [], False: []}
+    for cell in code_cells(read_notebook(path)):
+        if "colab" not in cell["metadata"]["tags"]:
+            shown = hygiene.role(cell) in hygiene.SHOWN
+            lengths[shown].append(len("".join(cell["source"]).splitlines()))
+    assert max(lengths[True]) <= 30, lengths
+    assert max(lengths[False]) <= 50, lengths
+    if path.name[0].isdigit():
+        assert statistics.median(lengths[True]) <= 10, lengths
 
 
 @notebooks

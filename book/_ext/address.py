@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 COLAB_CELL = """\
-# In Colab only: fetch this release with its recorded results. Elsewhere this cell does nothing.
+# In Colab only: fetch this release with its recorded results.
 import sys
 
 if "google.colab" in sys.modules:
@@ -26,10 +26,10 @@ if "google.colab" in sys.modules:
     url = "{url}"
     folder = os.path.expanduser(f"~/kpbook-{{tag}}")
     if not os.path.isdir(folder):
-        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", tag, url, folder]
-        subprocess.run(clone, check=True)
-        install = [sys.executable, "-m", "pip", "install", "--quiet", f"{{folder}}[widgets]"]
-        subprocess.run(install, check=True)
+        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", tag]
+        subprocess.run([*clone, url, folder], check=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, f"{{folder}}[widgets]"], check=True)
     os.chdir(f"{{folder}}/book")
 """
 COLAB_TAGS = ["colab", "remove-cell"]

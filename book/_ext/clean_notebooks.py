@@ -1,4 +1,9 @@
-"""Clean the chapters: no outputs but the text that nbval compares. Run by ``make fix``."""
+"""Clean the chapters: no outputs but the text that nbval compares, and bookkeeping folded.
+
+Each code cell has one of the tags below; what is folded follows from it, here and nowhere else: on
+the site by the tag ``hide-input``, in JupyterLab by ``source_hidden``, in Colab by its form view
+with a title. Run by ``make fix``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,17 @@ from typing import Any
 
 BOOK = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+#: Tag of a code cell that a reader sees: taught, worth running or changing, an exercise, its check.
+SHOWN = ("taught", "run", "exercise", "exercise-check")
+#: Tag of a code cell whose source is folded, and its title in Colab.
+FOLDED = {
+    "setup": "Imports",
+    "live": "Live figure",
+    "result": "Make this table or figure",
+    "claim": "Check this sentence",
+}
+TITLE = "# @title "  # what Colab's form view shows
 
 
 def is_checked(cell: dict[str, Any]) -> bool:
@@ -27,7 +43,10 @@ def cleaned(text: str) -> str:
     A checked cell keeps its text output, and the number 1 because nbval asks for one.
     """
     notebook = json.loads(text)
-    notebook["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook["metadata"] = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+    }
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
@@ -39,7 +58,39 @@ def cleaned(text: str) -> str:
         cell["execution_count"] = 1 if keep else None
         for name in ("execution", "collapsed", "scrolled"):
             cell["metadata"].pop(name, None)
+        if "colab" not in cell["metadata"].get("tags", []):
+            fold(cell)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def role(cell: dict[str, Any]) -> str:
+    """The one tag that says what a code cell is for.
+
+    Raises:
+        ValueError: If there is none, or more than one.
+    """
+    tags = [t for t in cell["metadata"].get("tags", []) if t in {*SHOWN, *FOLDED}]
+    if len(tags) != 1:
+        what = f"cell {cell.get('id')} has the tags {tags}"
+        raise ValueError(f"{what}, expected one of {', '.join([*SHOWN, *FOLDED])}")
+    return str(tags[0])
+
+
+def fold(cell: dict[str, Any]) -> None:
+    """Fold a cell's source, or show it, as its tag says."""
+    source, metadata = "".join(cell["source"]), cell["metadata"]
+    title, rest = source.partition("\n")[::2] if source.startswith(TITLE) else ("", source)
+    tags = [tag for tag in metadata["tags"] if tag != "hide-input"]
+    hidden = role(cell) in FOLDED
+    for name in ("jupyter", "cellView"):
+        metadata.pop(name, None)
+    if hidden:
+        tags.append("hide-input")
+        metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        rest = f"{title or TITLE + FOLDED[role(cell)]}\n{rest}"
+    metadata["tags"] = tags
+    cell["metadata"] = dict(sorted(metadata.items()))
+    cell["source"] = rest.splitlines(keepends=True)
 
 
 def main() -> None:
