@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from conftest import BROWSER_ARGS, ROOT, SITE, _QuietHandler, _Server, find_browser
@@ -59,15 +59,22 @@ class Requests:
         return sum(len(gzip.compress(body)) for body in bodies)
 
 
-def weight(browser: Any, address: str) -> int:
-    """Sum of the gzip sizes of all that a page requests before it is touched, bytes."""
-    page = browser.new_context().new_page()
+class Size(NamedTuple):
+    """What a page asks of a reader before it is touched."""
+
+    bytes: int  #: sum of the gzip sizes of all that it requests
+    height_px: int  #: in a window 1280 pixels wide, everything folded that comes folded
+
+
+def size(browser: Any, address: str) -> Size:
+    """Open a page that nobody has touched yet and measure it."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     requests = Requests(page)
     page.goto(address, wait_until="load")
     page.wait_for_load_state("networkidle")
-    total = requests.weight()
+    found = Size(requests.weight(), page.evaluate("document.documentElement.scrollHeight"))
     page.context.close()
-    return total
+    return found
 
 
 BARE = """async ([address, model]) => {
@@ -199,7 +206,11 @@ def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, on_one_core(playwright) as browser:
-        heavy = [{"page": p, "kB": weight(browser, f"{url}/{p}.html") / 1e3} for p in pages]
+        sizes = {page: size(browser, f"{url}/{page}.html") for page in pages}
+        heavy = [
+            {"page": page, "kB": found.bytes / 1e3, "height, px": found.height_px}
+            for page, found in sizes.items()
+        ]
         hand = Hand(browser, url)
         touch = {
             "first touch, ms": hand.first_touch(),

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-PYTEST = [sys.executable, "-m", "pytest", "-q"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=10"]
 WORKERS = ["-n", "2"]
 # nbval runs cells in kernels; our settings for warnings and doctests are for our own process.
 NBVAL = [

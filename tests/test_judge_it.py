@@ -200,19 +200,23 @@ def test_capability_over_recorded_runs_is_that_of_kpbook(
         assert np.divide(got["hits"], len(runs)) == pytest.approx(each, abs=1e-12)
 
 
-def test_all_keypoints_are_judged_anew_within_5_ms(figure: JudgeIt) -> None:
-    """Time of the processor, so that a busy machine says the same."""
+def test_all_keypoints_are_judged_anew_within_a_million_roots(figure: JudgeIt) -> None:
+    """Both in one run, times of the processor: a slow or busy machine says the same."""
     script = (
         UNPACK
         + """
     const [truth, points] = held.tracks;
     const again = () => judge_state.judgeAll(points, truth[0], framesFor("other", false, 0));
-    for (let i = 0; i < 30; i++) again();
-    const start = process.cpuUsage().user;
-    for (let i = 0; i < 100; i++) again();
-    answer = (process.cpuUsage().user - start) / 100 / 1000"""
+    let sum = 0;
+    const roots = () => { for (let i = 0; i < 1e6; i++) sum += Math.sqrt(i); };
+    const cost = (what) => {
+        for (let i = 0; i < 30; i++) what();
+        const start = process.cpuUsage().user;
+        for (let i = 0; i < 100; i++) what();
+        return process.cpuUsage().user - start; };
+    answer = cost(again) / cost(roots)"""
     )
-    assert evaluate(script, packed(figure)) < 5
+    assert evaluate(script, packed(figure)) < 1
 
 
 # -- the class ---------------------------------------------------------------------------------

@@ -141,7 +141,8 @@ def notebook(path: Path, *lines: str) -> None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "book" / CHAPTER, folder)  # Lab may save it
-    (folder / "results").symlink_to(ROOT / "book" / "results")
+    for needed in ("results", "exercises"):
+        (folder / needed).symlink_to(ROOT / "book" / needed)
     notebook(folder / FIND, "FindTheCube('rarity')")
     running = Lab(folder)
     yield running
@@ -193,6 +194,9 @@ def until(good: Callable[[], bool], what: str) -> None:
 
 def test_a_drag_in_a_chapter_changes_the_value_in_the_kernel(lab: Lab, window: Any) -> None:
     lab.run(window, CHAPTER)
+    cells = json.loads((lab.folder / CHAPTER).read_text(encoding="utf-8"))["cells"]
+    folded = [cell for cell in cells if cell["metadata"].get("jupyter", {}).get("source_hidden")]
+    assert window.locator(".jp-InputPlaceholder").count() == len(folded) > 10  # as on the site
     figure = window.locator("#soft-argmax[data-ready]")
     figure.wait_for(state="attached", timeout=WAIT)
     blobs = FIGURES.format("SoftArgmaxPlayground") + ".blobs"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import notebooks
 import pytest
 import yaml
 from conftest import ROOT, Visit
@@ -159,6 +160,26 @@ def test_theme_switch_changes_the_page_and_is_remembered(visit: Visit) -> None:
         page.locator("button.theme-switch-button:visible").first.click()
     page = visit.open("book/notation.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if (ROOT / f"{name}.ipynb").is_file()])
+def test_bookkeeping_is_folded_and_one_key_away(visit: Visit, name: str) -> None:
+    """Which cells, and what they are called, is decided in clean_notebooks.py."""
+    cells = [c for c in notebooks.cells(Path(name).name) if c["cell_type"] == "code"]
+    folded = [c["source"] for c in cells if "hide-input" in c["metadata"]["tags"]]
+    titles = [source.splitlines()[0].removeprefix("# @title ") for source in folded]
+    page = visit.open(f"{name}.html")
+    switches = page.locator(".cell details.above-input")
+    said = [text.strip() for text in switches.locator("summary").all_inner_texts()]
+    assert said == [f"Code: {title}" for title in titles]
+    assert switches.evaluate_all("all => all.filter((d) => d.open).length") == 0
+    first = switches.first
+    assert not first.locator("pre").is_visible()
+    first.locator("summary").press("Enter")
+    assert (
+        first.locator("pre").inner_text().strip() == "\n".join(folded[0].splitlines()[1:]).strip()
+    )
+    visit.check()
 
 
 def test_front_door_leads_to_the_book(visit: Visit) -> None:

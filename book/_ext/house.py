@@ -46,6 +46,14 @@ BUNDLES = [
 PARITY_EVERY = 500  # of the sample's pictures, each so many-th is shown to torch and onnxruntime
 
 ICON_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>\s*")
+# A folded cell's switch, and the title that is its first line.
+FOLD = re.compile(
+    r'(<details class="admonition hide above-input">\s*<summary>\s*<p[^>]*>)Show code cell source'
+    r"(</p>\s*<p[^>]*>)Hide code cell source(</p>\s*</summary>(?:(?!</details>).)*?<pre>"
+    r"<span></span>)"
+    r'<span class="c1"># @title ([^<]*)</span>\n',
+    re.DOTALL,
+)
 SPLIT = re.compile(r"\\begin\{split\}(.*?)\\end\{split\}", re.DOTALL)
 
 FRONT_DOOR = """<!DOCTYPE html>
@@ -69,7 +77,7 @@ def digest_of_inputs(root: Path = ROOT) -> str:
     for package in ("torch", "numpy", "matplotlib"):
         versions.append(metadata.version(package))
     digest.update(repr([os.environ.get("KPBOOK_TIER", "smoke"), *versions]).encode())
-    for folder in (root / "kpbook", root / "book" / "results"):
+    for folder in (root / "kpbook", root / "book" / "results", root / "book" / "exercises"):
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             if "__pycache__" not in path.parts:
                 digest.update(path.relative_to(root).as_posix().encode())
@@ -151,7 +159,7 @@ def repair_markup(
 
     - A bibliography's entries get a role that a list may hold (``doc-biblioentry`` is deprecated).
     - The table of run times says "passed" in a word, which every font has and readers speak.
-    - A hidden cell's switch is named by the words on it, "Show code cell source".
+    - A folded cell's switch is named by the words on it, which are the cell's title.
     - Sphinx puts every formula that holds a line break, also one inside a vector, into ``split``,
       where MathJax refuses the number that ``\tag`` gives; such a formula is taken out again.
     - Colab opens only ``.ipynb``: an executed page in Markdown gets no launch buttons.
@@ -159,6 +167,7 @@ def repair_markup(
     if "body" in context:
         body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
         body = body.replace(' aria-label="Toggle hidden content"', "")
+        body = FOLD.sub(r"\1Code: \4\2Code: \4\3", body)
         body = body.replace("<p>\N{WHITE HEAVY CHECK MARK}</p>", "<p>passed</p>")
         context["body"] = SPLIT.sub(lambda m: m[1] if r"\tag{" in m[1] else m[0], body)
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
