@@ -28,6 +28,7 @@ class Sweep:
         tiers: Run -> tiers of its records.
         metrics: Rows of ``metrics.csv``, which ``python -m kpbook.sweep.metrics`` writes: one per
             run, seed and object, by every metric.
+        history: Rows of ``curves.csv``: one per run, seed and look at a run under way.
     """
 
     name: str
@@ -35,17 +36,18 @@ class Sweep:
     rows: Sequence[Mapping[str, Any]]
     tiers: Mapping[str, str] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
+    history: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def read(cls, name: str, folder: str | Path = "results") -> Sweep:
         """Read ``folder/<name>.yml`` and those tables of ``folder/<name>/`` that are there."""
         path = Path(folder) / name
-        files = (path / "runs.csv", path / "metrics.csv")
-        rows, metrics = (tables.read(file) if file.is_file() else [] for file in files)
+        files = [path / f"{table}.csv" for table in ("runs", "metrics", "curves")]
+        rows, metrics, history = (tables.read(file) if file.is_file() else [] for file in files)
         planned = planned_seeds(path.with_suffix(".yml"))
         found = {run: sorted(path.glob(f"{run}-s[0-9]*.json")) for run in planned}
         tiers = {r: ", ".join(sorted({runs.load(p).tier for p in ps})) for r, ps in found.items()}
-        return cls(name, planned, rows, tiers, metrics)
+        return cls(name, planned, rows, tiers, metrics, history)
 
     def seeds(self, run: str) -> int:
         """Number of seeds that have been recorded."""
@@ -66,6 +68,19 @@ class Sweep:
         mine = [r for r in self.rows if (r["run"], r["object"]) == (run, obj)]
         cells = [row.get(column) for row in sorted(mine, key=lambda row: row["seed"])]
         return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+
+    def curves(self, run: str, column: str, x: str = "images") -> tuple[list[Any], list[Any]]:
+        """Return how a column of ``curves.csv`` went.
+
+        Returns:
+            Values of ``x`` at each look, and one list of values for each seed recorded, in the
+            order of seeds; both empty if there is none.
+        """
+        rows = [row for row in self.history if row["run"] == run]
+        lines: dict[Any, list[Any]] = {seed: [] for seed in sorted({r["seed"] for r in rows})}
+        for row in rows:
+            lines[row["seed"]].append(row[column])
+        return sorted({row[x] for row in rows}), list(lines.values())
 
     def capability(self, run: str, thresholds: Mapping[str, float]) -> Capability | None:
         """Tracking capability over the recorded seeds; ``None`` without seeds or objects.

@@ -27,7 +27,7 @@ from kpbook.extractors.registry import build
 from kpbook.images import to_float
 from kpbook.recordings.push_poses import Poses
 from kpbook.widgets import FindTheCube
-from kpbook.widgets._networks import MENU
+from kpbook.widgets._networks import LABELS, MENU
 from kpbook.widgets.find_cube import _look
 
 PAGE = "book/index.html"
@@ -179,7 +179,7 @@ def test_a_network_that_does_not_draw_is_shown_without_a_drawing() -> None:
 def test_the_still_shows_the_chosen_network() -> None:
     name = "keynet-quarter-vel-std-bg"
     still = FindTheCube("rarity", name, network=name).still()
-    assert f"the network {name} in a scene" in still
+    assert f"the network {LABELS[name]} in a scene" in still
 
 
 def test_two_networks_of_one_name_are_numbered() -> None:
@@ -303,7 +303,8 @@ def test_the_browser_says_what_torch_says(live: Figure, name: str) -> None:
     live.answered()
     assert live.ask("parities")[name] < 1e-4
     said = live.at.locator(".parity").inner_text()
-    assert re.search(rf"{name}: .* onnxruntime and torch by \de\u2212\d+ on \d+ recorded", said)
+    measured = r"onnxruntime and torch by \de\u2212\d+ on \d+ recorded"
+    assert re.search(rf"{LABELS[name]}: .* {measured}", said)
     found, expected = live.ask("found"), torch_s(kpbook.load(name), live)
     assert sorted(found) == sorted(export.OUTPUTS)
     for part, values in expected.items():
@@ -347,7 +348,7 @@ def test_without_its_engine_the_figure_says_so_and_keeps_its_first_view(
     figure.at.and_(page.locator("[data-engine=failed]")).wait_for(timeout=20_000)
     assert "could not start in this browser" in figure.at.get_by_role("status").first.inner_text()
     assert figure.ask("points") == before
-    assert figure.words() == "rarity has not answered for this scene yet."
+    assert figure.words() == "The book's recipe has not answered for this scene yet."
     assert thrown == []
 
 

@@ -325,6 +325,23 @@ def test_a_column_has_one_number_a_seed_in_the_order_of_seeds():
     assert made.column("other", "within").shape == (0,)
 
 
+def test_a_curve_has_one_line_a_seed_in_the_order_of_seeds():
+    looks = [
+        {"run": run, "seed": seed, "images": n, "error/cube": 10 * seed + n}
+        for run, seeds in (("net", (7, 2)), ("other", (1,)))
+        for seed in seeds
+        for n in (3, 6)
+    ]
+    sweep = Sweep("s", {"net": 2}, [], history=looks)
+    assert sweep.curves("net", "error/cube") == ([3, 6], [[23, 26], [73, 76]])
+    assert sweep.curves("net", "images", x="seed") == ([2, 7], [[3, 6], [3, 6]])
+    assert sweep.curves("none", "error/cube") == ([], [])
+    read = Sweep.read("recipe", RESULTS)
+    images, lines = read.curves("rarity", "error/target")
+    assert len(lines) == read.seeds("rarity")
+    assert {len(line) for line in lines} == {len(images)}
+
+
 def test_medians_of_groups_leave_empty_cells_out():
     cells = [("b", 0, "x", 3.0), ("b", 0, "y", None), ("b", 1, "x", 5.0), ("a", 0, "x", None)]
     rows = [dict(zip(("run", "seed", "object", "R²"), cell, strict=True)) for cell in cells]

@@ -16,6 +16,16 @@ MENU = (
     "keynet-quarter-vel-std-bg",
 )  # fmt: skip
 
+#: What a reader calls them.
+LABELS = {
+    "rarity": "The book's recipe",
+    "basic-kp32-quarter": "Basic, 32 keypoints",
+    "basic-quarter": "Basic",
+    "dsae-quarter": "DSAE",
+    "keynet-quarter": "KeyNet",
+    "keynet-quarter-vel-std-bg": "KeyNet, all three switches",
+}
+
 
 def extractors_for(networks: Sequence[Any], size: tuple[int, int]) -> dict[str, Any]:
     """Return name -> extractor, in eval mode, each for images of ``size``.

@@ -10,7 +10,7 @@ import { Engines, browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } 
 import { LiveFigure, captioned, mount, moveHandle, setText } from "./figure.mjs";
 import { drawAgain, drawHeat, drawScene } from "./find_cube_scene.mjs";
 import {
-  CUBE, REACH, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
+  CUBE, REACH, called, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
   unpackDrawn, unpackPoses, withinReach,
 } from "./find_cube_state.mjs";
 import { INKS, legend } from "./marks.mjs";
@@ -128,7 +128,7 @@ class FindCubeView extends LiveFigure {
     } else {
       import(at("live/parity.mjs"))
         .catch(() => ({ default: {} }))
-        .then((built) => setText(this.parity, describeParity(name, off, built.default[name])));
+        .then((built) => setText(this.parity, describeParity(called(network), off, built.default[name])));
     }
     return engine;
   }
@@ -264,7 +264,7 @@ class FindCubeView extends LiveFigure {
   }
 
   describe(state) {
-    if (this.result.of !== sceneKey(state)) return `${this.network().name} has not answered for this scene yet.`;
+    if (this.result.of !== sceneKey(state)) return `${called(this.network())} has not answered for this scene yet.`;
     return describe(this.network(), this.said(), this.truth(state));
   }
 

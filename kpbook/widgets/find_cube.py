@@ -20,12 +20,12 @@ from kpbook.metric import tracking_error
 from kpbook.recordings.push_poses import Poses
 from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
-from kpbook.widgets._networks import extractors_for
+from kpbook.widgets._networks import LABELS, extractors_for
 from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
 _PROMPT = (
-    "Try: drag the cube under the arm, then choose another network. "
+    "Try: drag a dashed ring under the arm, then choose another network. "
     "Notice: where a network tracks, its marks stay with the objects; where it does not, they "
     "hardly move."
 )
@@ -153,7 +153,7 @@ class FindTheCube(LiveFigure):
             parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
             marks += ring(u + 0.5, v + 0.5, 1.6, PALETTE[0], 0.6)
         words = (
-            f"A still picture of a live figure that needs JavaScript: the network {about['name']} "
+            f"A still picture of a live figure that needs JavaScript: the network {about['label']} "
             f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."
         )
         return still_picture(self.still_id, self._poses.example, marks, words, width_em=24)
@@ -211,7 +211,7 @@ def _described(
     first = _look(extractor, to_float(example[None]))["keypoints"]
     return {
         "name": name,
-        "label": name,
+        "label": LABELS.get(name, name),
         "file": f"{name}.onnx",
         "assigned": assigned,
         "first": first.astype(float).round(6).tolist(),

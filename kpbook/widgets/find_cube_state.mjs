@@ -101,15 +101,20 @@ export function sceneKey({ cube, target, yaw, pose, light, distractor, occluder 
   return JSON.stringify([cube, target, yaw, pose, light, distractor, occluder]);
 }
 
+/** What a network is called in sentences. */
+export function called({ label, name }) {
+  return label ?? name;
+}
+
 /** The result in words, for the line that is read aloud. */
 export function describe(network, said, truth) {
-  if (network.stranger) return `${network.name}: which of its keypoints belong to the objects is not known.`;
+  if (network.stranger) return `${called(network)}: which of its keypoints belong to the objects is not known.`;
   const parts = network.assigned.map(({ object, keypoint }) => {
     if (!said[object]) return `${object}: no keypoint`;
     const off = Math.hypot(said[object][0] - truth[object][0], said[object][1] - truth[object][1]);
     return `${object}: keypoint ${keypoint} is ${formatNumber(off, 1)} pixels off`;
   });
-  return `${network.name}. ${parts.join("; ")}.`;
+  return `${called(network)}. ${parts.join("; ")}.`;
 }
 
 /** Largest difference of two answers; infinite where they are not of one length. */
