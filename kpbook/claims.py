@@ -6,6 +6,7 @@ the same cell, and if its condition fails, the cell fails, and with it the build
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,9 @@ def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
 
     Args:
         sentence: What the text says, with ``str.format`` fields: ``"off by {error:.1f} px"``.
-        holds: One yes or no: a bool, or an array or tensor of one element.
+        holds: One yes or no: a bool, an array or tensor of one element, or a function of the
+            numbers by their names that gives one. So each number is written once, and what is
+            compared is what is printed: ``lambda error: error < 1``.
         **numbers: Values of the fields.
 
     Returns:
@@ -42,9 +45,16 @@ def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
 
     Raises:
         ClaimError: If the condition is false; the message holds the sentence with its numbers.
-        TypeError: If the condition is not one yes or no.
+        TypeError: If the condition is not one yes or no, or a function of other names.
     """
     filled = sentence.format(**numbers)
+    if callable(holds):
+        asked = inspect.signature(holds).parameters
+        unknown = sorted(asked.keys() - numbers.keys())
+        if unknown:
+            got, expected = f"a function of {unknown}", f"names among {sorted(numbers)}"
+            raise TypeError(complain("holds", got, expected))
+        holds = holds(**{name: numbers[name] for name in asked})
     yes = holds.tolist() if hasattr(holds, "tolist") else holds
     while isinstance(yes, list) and len(yes) == 1:
         yes = yes[0]

@@ -313,6 +313,17 @@ def test_a_claim_renders_with_its_numbers_only_if_it_holds():
         claim("the error is {e:.1f} px", np.float64(3.25) < 2, e=3.25)
 
 
+def test_a_claim_may_compare_the_numbers_that_it_prints():
+    near = lambda e: e < 2  # noqa: E731
+    assert claim("off by {e:.1f} of {n}", near, e=1.25, n=3).sentence == "off by 1.2 of 3"
+    with pytest.raises(ClaimError, match="this does not hold: off by 2"):
+        claim("off by {e:.0f}", near, e=torch.tensor(2.0))
+    with pytest.raises(TypeError, match=r"holds: got a function of \['e'\], expected names among"):
+        claim("off by {error}", near, error=1)
+    with pytest.raises(TypeError, match="expected one True or False"):
+        claim("off by {e}", lambda e: e, e=1)
+
+
 @pytest.mark.parametrize("vague", [1, "yes", None, np.float64(0.5)])
 def test_a_claim_wants_one_yes_or_no(vague):
     with pytest.raises(TypeError, match=r"holds: got .*, expected one True or False"):
