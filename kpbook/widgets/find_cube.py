@@ -25,7 +25,7 @@ from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
 _PROMPT = (
-    "Try: drag a dashed ring under the arm, then choose another network. "
+    "Try: drag a ring under the arm, then choose another network. "
     "Notice: where a network tracks, its marks stay with the objects; where it does not, they "
     "hardly move."
 )
