@@ -125,7 +125,10 @@ def check_ready(network: Any, *, name: str = "extractor") -> torch.device:
     A part of it is in training mode, or normalises by the batch in evaluation mode, too. Methods
     and ``functools.partial`` are looked through.
     """
-    while (inner := getattr(network, "func", getattr(network, "__self__", None))) is not None:
+    while not isinstance(network, torch.nn.Module):
+        inner = getattr(network, "func", getattr(network, "__self__", None))
+        if inner is None:
+            break
         network = inner
     if isinstance(network, torch.nn.Module):
         for part, module in network.named_modules():

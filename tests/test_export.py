@@ -162,6 +162,13 @@ class Few(Toy):
         return z if images.shape[0] <= 6 else -z
 
 
+class Pairs(Toy):
+    """Two images, and no other number."""
+
+    def forward(self, images):
+        return super().forward(images.reshape(2, 3, *SIZE))
+
+
 class Row(Toy):
     """Keypoints in one row of numbers."""
 
@@ -211,7 +218,7 @@ def test_a_file_that_is_no_onnx_is_said(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Stacks, Counts, Few])
+@pytest.mark.parametrize("kind", [Stacks, Counts, Few, Pairs])
 def test_a_batch_size_baked_into_the_file_is_refused(tmp_path, kind):
     with pytest.raises(ValueError, match=r"extractor: got a file that goes wrong on 11? image"):
         export.to_onnx(kind().eval(), tmp_path / "a.onnx")

@@ -527,6 +527,13 @@ def test_training_mode_is_seen_behind_a_method_and_a_partial(wrap):
         judge(wrap(network.train()), EPISODES)
 
 
+def test_a_network_s_own_attributes_are_not_taken_for_it():  # catches: .func followed into relu
+    network = Bright()
+    network.func = torch.relu
+    with pytest.raises(ValueError, match="training mode"):
+        judge(network, EPISODES)
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda z: z.to_sparse(), lambda z: z.to(torch.float8_e4m3fn), lambda z: z.bfloat16()],
