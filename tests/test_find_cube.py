@@ -179,7 +179,7 @@ def test_a_network_that_does_not_draw_is_shown_without_a_drawing() -> None:
 def test_the_still_shows_the_chosen_network() -> None:
     name = "keynet-quarter-vel-std-bg"
     still = FindTheCube("rarity", name, network=name).still()
-    assert f"the network {LABELS[name]} in a scene" in still
+    assert f"arm. {LABELS[name]} finds cube at pixel" in still
 
 
 def test_two_networks_of_one_name_are_numbered() -> None:

@@ -33,7 +33,7 @@ class Page(NamedTuple):
 
 
 PAGES = {
-    "book/index": Page({"find-the-cube": "cube"}, 110, "the network rarity in a scene"),
+    "book/index": Page({"find-the-cube": "cube"}, 110, "The book's recipe finds cube at"),
     "book/01_soft_argmax": Page({"soft-argmax": "blob1"}, 60, "the probability of each cell"),
     "book/02_world": Page({"camera": "orbit"}, 80, "yaw 45°, pitch -35°"),
     "book/03_spatial_autoencoders": Page(

@@ -153,8 +153,8 @@ class FindTheCube(LiveFigure):
             parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
             marks += ring(u + 0.5, v + 0.5, 1.6, PALETTE[0], 0.6)
         words = (
-            f"A still picture of a live figure that needs JavaScript: the network {about['label']} "
-            f"in a scene with a cube, a target and a robot's arm. It finds {'; '.join(parts)}."
+            "A still picture of a live figure that needs JavaScript: a scene with a cube, a target "
+            f"and a robot's arm. {about['label']} finds {'; '.join(parts)}."
         )
         return still_picture(self.still_id, self._poses.example, marks, words, width_em=24)
 
