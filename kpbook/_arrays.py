@@ -19,11 +19,7 @@ def as_float64(x: Any, *, name: str, expected: str, hint: str = "") -> np.ndarra
             ``expected`` and ``hint``.
         ValueError: If it is a masked array that hides a value.
     """
-    check_unmasked(x, name=name)
-    try:
-        numbers = np.asarray(plain(x))
-    except (TypeError, ValueError):  # rows of different lengths, or something odd within
-        numbers = np.asarray(None)
+    numbers = _array(x, name=name)
     if numbers.dtype.kind not in "biuf":
         got = repr(x) if isinstance(x, str | None) else f"a {type(x).__name__} that holds no array"
         raise TypeError(complain(name, got, expected, hint))
@@ -38,14 +34,9 @@ def as_flags(x: Any, *, name: str, hint: str = "") -> np.ndarray:
             NaN would all become one of the two.
         ValueError: If it is a masked array that hides a value.
     """
-    check_unmasked(x, name=name)
-    try:
-        flags = np.asarray(plain(x))
-    except (TypeError, ValueError):
-        flags = np.asarray(None)
+    flags = _array(x, name=name)
     if flags.dtype != np.bool_:
-        got = f"dtype {flags.dtype}" if hasattr(x, "dtype") else f"a {type(x).__name__} of others"
-        raise TypeError(complain(name, got, "True and False (dtype bool)", hint))
+        raise TypeError(complain(name, _kind(x), "True and False (dtype bool)", hint))
     return np.array(flags)
 
 
@@ -56,15 +47,23 @@ def as_stored(x: Any, *, name: str) -> np.ndarray:
         TypeError: If it holds something else, or is of no regular shape.
         ValueError: If it is a masked array that hides a value.
     """
+    array = _array(x, name=name)
+    if array.dtype.newbyteorder("<").str not in DTYPES:
+        raise TypeError(complain(name, _kind(x), "numbers or flags, one type for all"))
+    return np.array(array)
+
+
+def _array(x: Any, *, name: str) -> np.ndarray:
+    """``x`` as an array, not copied; of objects if its rows differ in length, or hold oddities."""
     check_unmasked(x, name=name)
     try:
-        array = np.array(plain(x))
+        return np.asarray(plain(x))
     except (TypeError, ValueError):
-        array = np.array(None)
-    if array.dtype.newbyteorder("<").str not in DTYPES:
-        got = f"dtype {array.dtype}" if hasattr(x, "dtype") else f"a {type(x).__name__} of others"
-        raise TypeError(complain(name, got, "numbers or flags, one type for all"))
-    return array
+        return np.asarray(None)
+
+
+def _kind(x: Any) -> str:
+    return f"dtype {x.dtype}" if hasattr(x, "dtype") else f"a {type(x).__name__} of others"
 
 
 def plain(x: Any) -> Any:

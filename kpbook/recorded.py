@@ -82,6 +82,42 @@ class Sweep:
             lines[row["seed"]].append(row[column])
         return sorted({row[x] for row in rows}), list(lines.values())
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """One entry for each run and seed, in the order of the table.
+
+        Its ``run``, ``seed`` and ``loss`` (reconstruction error), and by object its tracking
+        errors ``e`` and ``r2``.
+        """
+        found: dict[tuple[Any, Any], dict[str, Any]] = {}
+        for row in self.rows:
+            key = row["run"], row["seed"]
+            new = {"run": key[0], "seed": key[1], "loss": row.get("reconstruction_error")}
+            job = found.setdefault(key, new | {"e": {}, "r2": {}})
+            if row["object"] is not None:
+                job["e"][row["object"]], job["r2"][row["object"]] = row["error"], row["r2"]
+        return list(found.values())
+
+    def summary(self, thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
+        """One row for each recorded run: medians over seeds, and capability with its interval.
+
+        Raises:
+            ValueError: If an object has no threshold.
+        """
+        rows = []
+        for run in dict.fromkeys(row["run"] for row in self.rows):
+            loss = float(np.median(self.column(run, "reconstruction_error")))
+            line: dict[str, Any] = {"run": run, "seeds": self.seeds(run)}
+            line["loss"] = None if np.isnan(loss) else loss
+            for obj in self.objects(run):
+                r2 = float(np.median(self.column(run, "r2", obj)))
+                line[f"R² {obj.replace('_', ' ')}"] = r2
+            found = self.capability(run, thresholds)
+            if found is not None:
+                low, high = found.interval
+                line |= {"capability": found.mean, "95 % interval": f"{low:.3f} to {high:.3f}"}
+            rows.append(line)
+        return rows
+
     def capability(self, run: str, thresholds: Mapping[str, float]) -> Capability | None:
         """Tracking capability over the recorded seeds; ``None`` without seeds or objects.
 

@@ -284,7 +284,7 @@ def test_cells_are_short(path: Path) -> None:
             shown = hygiene.role(cell) in hygiene.SHOWN
             lengths[shown].append(len("".join(cell["source"]).splitlines()))
     assert max(lengths[True]) <= 30, lengths
-    assert max(lengths[False]) <= 50, lengths
+    assert max(lengths[False]) <= 40, lengths
     if path.name[0].isdigit():
         assert statistics.median(lengths[True]) <= 10, lengths
 

@@ -325,6 +325,30 @@ def test_a_column_has_one_number_a_seed_in_the_order_of_seeds():
     assert made.column("other", "within").shape == (0,)
 
 
+def test_jobs_and_summary_say_what_the_tables_say():
+    errors, r2 = {"cube": [0.0, 1.0], "end_effector": [0.0, 0.0]}, [0.9, 0.5]
+    rows = [
+        {"run": "net", "seed": s, "object": k, "error": e[s], "r2": r2[s] * w}
+        | {"reconstruction_error": 0.1 + s}
+        for s in (0, 1)
+        for (k, e), w in zip(errors.items(), (1, 0.5), strict=True)
+    ]
+    alone = {"run": "agent", "seed": 0, "object": None, "reconstruction_error": None}
+    sweep = Sweep("s", {"net": 2}, [*rows, alone])
+    first, second, agent = sweep.jobs()
+    assert first["e"] == {"cube": 0.0, "end_effector": 0.0}
+    assert (second["loss"], second["r2"]) == (1.1, {"cube": 0.5, "end_effector": 0.25})
+    assert agent == {"run": "agent", "seed": 0, "loss": None, "e": {}, "r2": {}}
+    net, bare = sweep.summary(MU)
+    assert (net["run"], net["seeds"], net["capability"]) == ("net", 2, 0.75)
+    assert net["loss"] == pytest.approx(0.6)
+    assert net["R² cube"] == pytest.approx(0.7)
+    assert net["R² end effector"] == pytest.approx(0.35)
+    low, high = sweep.capability("net", MU).interval
+    assert net["95 % interval"] == f"{low:.3f} to {high:.3f}"
+    assert bare == {"run": "agent", "seeds": 1, "loss": None}
+
+
 def test_a_curve_has_one_line_a_seed_in_the_order_of_seeds():
     looks = [
         {"run": run, "seed": seed, "images": n, "error/cube": 10 * seed + n}
