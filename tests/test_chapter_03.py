@@ -2,6 +2,10 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import notebooks
 import numpy as np
@@ -353,3 +357,27 @@ def test_wrong_rarities_are_told_apart(wrong, message):
 )
 def test_wrong_switches_are_told_apart(options, message):
     assert message in CHECKS["check_my_switch"](lambda: copy.deepcopy(options))
+
+
+def test_an_interval_over_networks_does_not_depend_on_the_hash_of_their_names():
+    """catches: a set of words, whose order is another one in each process"""
+    script = (
+        "import math, numpy as np, notebooks\n"
+        "from scipy.stats import rankdata\n"
+        "code = [c for c in notebooks.code_with_tag('03_spatial_autoencoders', 'taught')"
+        " if 'def bootstrap' in c]\n"
+        "exec(code[0])\n"
+        "x, y = np.random.default_rng(0).normal(size=(2, 12))\n"
+        "print(bootstrap(x, y, list('abcabcabcabb'), 50))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(said) == 1

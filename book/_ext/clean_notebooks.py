@@ -43,10 +43,7 @@ def cleaned(text: str) -> str:
     A checked cell keeps its text output, and the number 1 because nbval asks for one.
     """
     notebook = json.loads(text)
-    notebook["metadata"] = {
-        "kernelspec": KERNEL,
-        "language_info": {"name": "python"},
-    }
+    notebook["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
