@@ -40,7 +40,7 @@ serve: ## Serve the built site on this machine and open it (PORT=8000)
 	@( sleep 1; "$(BIN)/python" -m webbrowser -t "http://127.0.0.1:$(PORT)/" > /dev/null 2>&1 || true ) &
 	@"$(BIN)/python" -m http.server "$(PORT)" --bind 127.0.0.1 --directory _build/html
 
-test: setup $(NODE_READY) ## Prove it: lint, types, tests, notebooks, site, browser; what CI runs
+test: setup $(NODE_READY) ## Prove it, as CI does: lint, types, tests, notebooks, site, browser (CHANGED=1: what you changed)
 	@"$(BIN)/python" tests/parts.py lint types unit notebooks site browser
 
 check: setup ## The quick part of it, before every push (under a minute)

@@ -6,8 +6,11 @@ the same cell, and if its condition fails, the cell fails, and with it the build
 
 from __future__ import annotations
 
+import html
 import inspect
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from kpbook._checks import complain
@@ -19,15 +22,25 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence whose condition held; notebooks show it as text."""
+    """A sentence whose condition held; notebooks show it as text.
+
+    Attributes:
+        sentence: The sentence, filled.
+        numbers: What it was filled with. A page keeps them beside it, unseen, so that a reader's
+            prediction is compared with what the code found.
+    """
 
     sentence: str
+    numbers: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         return f"Checked: {self.sentence}"
 
     def _repr_markdown_(self) -> str:
-        return f"> **Checked.** {self.sentence}"
+        plain = {name: _plain(value) for name, value in self.numbers.items()}
+        found = html.escape(json.dumps(plain, allow_nan=False))
+        data = f'<data class="kp-numbers" value="{found}"></data>' if plain else ""
+        return f"> **Checked.** {self.sentence}{data}"
 
 
 def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
@@ -38,7 +51,7 @@ def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
         holds: One yes or no: a bool, an array or tensor of one element, or a function of the
             numbers by their names that gives one. So each number is written once, and what is
             compared is what is printed: ``lambda error: error < 1``.
-        **numbers: Values of the fields.
+        **numbers: Values of the fields. One that no field names is the answer to a prediction.
 
     Returns:
         An object that a notebook shows as the sentence.
@@ -63,4 +76,14 @@ def claim(sentence: str, holds: Any, **numbers: Any) -> Claim:
         raise TypeError(complain("holds", repr(holds), "one True or False", hint))
     if not yes:
         raise ClaimError(f"this does not hold: {filled}")
-    return Claim(filled)
+    return Claim(filled, numbers)
+
+
+def _plain(value: Any) -> Any:
+    """A claim's number as JSON: six digits of a float, lists of arrays, else its words."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    return value if isinstance(value, (bool, int)) else str(value)

@@ -97,6 +97,37 @@ class Sweep:
                 job["e"][row["object"]], job["r2"][row["object"]] = row["error"], row["r2"]
         return list(found.values())
 
+    def transfer(self, scene: str, folder: str | Path = "results") -> Sweep:
+        """The same weights on the frames of another scene, without another step of training.
+
+        Reads ``folder/transfer-<scene>.json``, which ``python -m kpbook.sweep.transfer`` writes.
+
+        Returns:
+            A sweep called ``scene``, of the same runs and seeds; without rows if nothing has been
+            recorded.
+
+        Raises:
+            ValueError: If the record is of another sweep's weights.
+        """
+        path = Path(folder) / f"transfer-{scene}.json"
+        if not path.is_file():
+            return Sweep(scene, self.planned, ())
+        record = runs.load(path)
+        trained = record.config.get("trained")
+        if trained != self.name:
+            got, expected = f"weights of {trained!r}", f"those of {self.name!r}"
+            raise ValueError(complain(str(path), got, expected))
+        rows: list[dict[str, Any]] = []
+        for row in record.results:
+            scored: dict[str, dict[str, Any]] = {}
+            for key, value in row.items():
+                column, slash, obj = key.partition("/")
+                if slash:
+                    scored.setdefault(obj, {})[column] = value
+            job = {"run": row["run"], "seed": row["seed"]}
+            rows += [{**job, "object": obj, **columns} for obj, columns in scored.items()]
+        return Sweep(scene, self.planned, rows)
+
     def summary(self, thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
         """One row for each recorded run: medians over seeds, and capability with its interval.
 

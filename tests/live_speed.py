@@ -64,6 +64,16 @@ class Size(NamedTuple):
 
     bytes: int  #: sum of the gzip sizes of all that it requests
     height_px: int  #: in a window 1280 pixels wide, everything folded that comes folded
+    revealed_px: int  #: the same, after every prediction is revealed
+    code_lines: int  #: lines of code that are seen
+    taught_lines: int  #: of these, taught, or to run, to change or to write
+
+
+# Lines of code by what their cell is for; book/_ext/clean_notebooks.py has the tags.
+CODE = """() => [...document.querySelectorAll(".cell .cell_input pre")]
+    .filter((pre) => pre.checkVisibility())
+    .map((pre) => [pre.closest(".cell").className, pre.innerText.trim().split("\\n").length])"""
+TAUGHT = ("tag_taught", "tag_run", "tag_exercise")
 
 
 def size(browser: Any, address: str) -> Size:
@@ -72,9 +82,13 @@ def size(browser: Any, address: str) -> Size:
     requests = Requests(page)
     page.goto(address, wait_until="load")
     page.wait_for_load_state("networkidle")
-    found = Size(requests.weight(), page.evaluate("document.documentElement.scrollHeight"))
+    weight, code = requests.weight(), page.evaluate(CODE)
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.locator(".kp-reveal").evaluate_all("all => all.forEach((button) => button.click())")
+    revealed = page.evaluate("document.documentElement.scrollHeight")
     page.context.close()
-    return found
+    taught = sum(lines for tags, lines in code if set(tags.split()) & set(TAUGHT))
+    return Size(weight, height, revealed, sum(lines for _, lines in code), taught)
 
 
 BARE = """async ([address, model]) => {
@@ -208,7 +222,14 @@ def measure(url: str, pages: list[str]) -> dict[str, list[Row]]:
     with sync_playwright() as playwright, on_one_core(playwright) as browser:
         sizes = {page: size(browser, f"{url}/{page}.html") for page in pages}
         heavy = [
-            {"page": page, "kB": found.bytes / 1e3, "height, px": found.height_px}
+            {
+                "page": page,
+                "kB": found.bytes / 1e3,
+                "height, px": found.height_px,
+                "all revealed, px": found.revealed_px,
+                "lines of code seen": found.code_lines,
+                "of these taught or to run": found.taught_lines,
+            }
             for page, found in sizes.items()
         ]
         hand = Hand(browser, url)

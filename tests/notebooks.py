@@ -36,11 +36,20 @@ def namespace(chapter: str, *tags: str, **given: Any) -> dict[str, Any]:
     return scope
 
 
+def taught(chapter: str, **given: Any) -> dict[str, Any]:
+    """What a chapter teaches, also where the reader writes it first: there, the book's version."""
+    return namespace(chapter, "taught", "exercise", "book", **checks(chapter), **given)
+
+
+def checks(chapter: str) -> dict[str, Any]:
+    """The checks of a chapter's exercises, by name."""
+    module = importlib.import_module(f"exercises.{chapter[3:]}.checks")
+    return {name: value for name, value in vars(module).items() if name.startswith("check_")}
+
+
 def exercises(chapter: str, **given: Any) -> dict[str, Any]:
     """The blanks of a chapter's exercises, as readers get them, and the checks of their answers."""
-    checks = importlib.import_module(f"exercises.{chapter[3:]}.checks")
-    found = {name: value for name, value in vars(checks).items() if name.startswith("check_")}
-    return namespace(chapter, "taught", "exercise", **given) | found
+    return namespace(chapter, "exercise", **taught(chapter, **given)) | checks(chapter)
 
 
 def solutions(chapter: str) -> dict[str, str]:

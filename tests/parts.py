@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from changed import changed_files, chosen
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
@@ -43,6 +45,18 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 NO_TESTS = 5  # pytest's exit status when nothing was collected
 
 
+def narrowed(part: str, command: list[str], changed: set[str]) -> list[str] | None:
+    """A command for what changed only; None where that leaves it nothing to do."""
+    tests = chosen(changed)
+    if tests is None or part in {"lint", "types", "site"}:
+        return command
+    if part == "notebooks":
+        books = sorted(file for file in changed if file.endswith(".ipynb"))
+        everything = any(file.startswith(("kpbook/", "book/exercises/")) for file in changed)
+        return command if everything else [*command[:-1], *books] if books else None
+    return [*(word for word in command if word != "tests"), *tests]
+
+
 def run(part: str) -> tuple[float, bool]:
     """Run one part; return its seconds and whether it passed."""
     print(f"\n== {part} ".ljust(80, "="), flush=True)
@@ -50,10 +64,14 @@ def run(part: str) -> tuple[float, bool]:
     env["PATH"] = f"{BIN}{os.pathsep}{env.get('PATH', '')}"
     start = time.monotonic()
     good = True
+    changed = changed_files() if os.environ.get("CHANGED") == "1" else None
     for command in PARTS[part]:
-        status = subprocess.run(command, cwd=ROOT, env=env).returncode
-        empty = part == "notebooks" and status == NO_TESTS and not any(ROOT.glob("book/*.ipynb"))
-        good = good and (status == 0 or empty)
+        chosen_command = command if changed is None else narrowed(part, command, changed)
+        if chosen_command is None:
+            continue
+        status = subprocess.run(chosen_command, cwd=ROOT, env=env).returncode
+        nothing = changed is not None or not any(ROOT.glob("book/*.ipynb"))
+        good = good and (status == 0 or (status == NO_TESTS and nothing))
     return time.monotonic() - start, good
 
 

@@ -1,4 +1,4 @@
-"""Chapter 3: what it teaches is what kpbook does, its statistics hold, and its checks judge."""
+"""Chapter 3 and its recipe's page: what they teach is what kpbook does; checks judge."""
 
 import copy
 import math
@@ -36,8 +36,22 @@ MODULES = {
     "Episodes": Episodes,
     "to_float": to_float,
 }
-TAUGHT = notebooks.namespace(CHAPTER, "taught", **MODULES)
+RECIPE = "recipe"
+
+
+def taught():
+    """What the chapter defines: its taught cells, the book's versions, and the folded bootstrap."""
+    scope = CHECKS | BLANKS
+    for source in notebooks.code_with_tag(CHAPTER, "taught", "book", "setup"):
+        if not source.startswith(("# @title Imports", "# @title Read the recorded")):
+            exec(compile(source, CHAPTER, "exec"), scope)
+    return scope
+
+
 CHECKS = notebooks.exercises(CHAPTER, **MODULES)
+BLANKS = notebooks.namespace(CHAPTER, "exercise", **MODULES)
+TAUGHT = taught()
+PARTS = notebooks.namespace(RECIPE, "taught", **MODULES, brick=TAUGHT["brick"])
 SOLUTIONS = notebooks.solutions(CHAPTER)
 
 
@@ -124,9 +138,9 @@ def test_whitening_gate_and_weight_that_are_taught_are_the_package_s():
     difference = Difference(64, (32, 32), whiten=True, gate=10.0)
     difference.prepare(frames)
     seen, opened = difference(x)
-    u = torch.einsum("ij,bjhw->bihw", TAUGHT["whitening"](x, scene), x - scene)
+    u = torch.einsum("ij,bjhw->bihw", PARTS["whitening"](x, scene), x - scene)
     torch.testing.assert_close(u.clamp(-8, 8), seen, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(TAUGHT["gate"](x, scene, 10.0), opened)
+    torch.testing.assert_close(PARTS["gate"](x, scene, 10.0), opened)
     pixels = PixelWeight(2.0, 3.0)
     pixels.prepare(frames)
     torch.testing.assert_close(TAUGHT["pixel_weight"](frames, scene, 2.0, 3.0), pixels(x)[:, 0])
@@ -136,7 +150,7 @@ def test_the_two_looks_that_are_taught_are_the_package_s():
     ours = build("rarity", seed=3).encoder.train()
     images = some(4, 3, 64, 64).float()
     ours(images)  # statistics that are not 0 and 1
-    mine = TAUGHT["TwoLooks"]().eval()
+    mine = PARTS["TwoLooks"]().eval()
     mine.load_state_dict(ours.eval().state_dict())
     with torch.no_grad():
         torch.testing.assert_close(mine(images), ours(images))
@@ -149,7 +163,7 @@ def test_the_prior_that_is_taught_is_the_package_s():
     maps = some(5, 4, 48).mul(3).softmax(-1).unflatten(-1, (6, 8)).float()
     for _ in range(200):
         ours.observe(maps)
-    torch.testing.assert_close(TAUGHT["log_prior"](ours.usual), ours())
+    torch.testing.assert_close(PARTS["log_prior"](ours.usual), ours())
     assert ours().std() > 0.1
 
 
@@ -212,12 +226,102 @@ def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
 
 # -- exercises -----------------------------------------------------------------------------------
 
+MAKES = ["acceleration_loss", "rarity_table"]  # written by the reader before the book shows them
 EXERCISES = ["basic_cell_to_pixel", "score_needed", "velocity_loss", "rarity", "my_switch"]
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", MAKES + EXERCISES)
 def test_a_blank_is_noticed(name):
-    assert CHECKS[f"check_{name}"](CHECKS[name]).startswith("not written yet")
+    scope = TAUGHT | notebooks.namespace(CHAPTER, "exercise", **TAUGHT)
+    assert CHECKS[f"check_{name}"](scope[name]).startswith("not written yet")
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_the_book_s_version_is_accepted(name):
+    assert CHECKS[f"check_{name}"](TAUGHT[name]) == "correct"
+    assert TAUGHT[name].from_book  # the blank was not taken for an answer
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda z: z.diff(dim=1).square().mean(), "this penalises speed"),
+        (lambda z: z.diff(n=3, dim=1).square().mean(), "one difference too many"),
+        (lambda z: z.diff(n=2, dim=0).square().mean(), "differences between snippets"),
+        (lambda z: z.diff(n=2, dim=2).square().mean(), "differences between keypoints"),
+        (lambda z: z.diff(n=2, dim=1).abs().mean(), "square them"),
+        (lambda z: z.diff(n=2, dim=1).square().sum(), "a sum: take the mean"),
+        (lambda z: z.diff(n=2, dim=1).square().sum(-1).mean(), "a sum over x and y"),
+        (lambda z: z.diff(n=2, dim=1).square().mean().sqrt(), "a root"),
+        (lambda z: z.diff(dim=1).square().diff(dim=1).mean(), "after both differences"),
+        (lambda z: (z[:, 2:] - z[:, :-2]).square().mean(), "subtract neighbours"),
+        (lambda z: z.diff(n=2, dim=1).square().mean((0, 1, 3)), "shape (4,), expected"),
+        (lambda z: 1.0, "a float, expected a tensor of one number"),
+        (lambda z: None, "nothing came back"),
+        (lambda z: z.diff(n=2, dim=1).mean().square(), "square first, then take the mean"),
+        (lambda z: z.diff(n=2, dim=1).square().sum(2).mean(), "a sum over the keypoints"),
+        (lambda z: z.mean(), "two differences, then a mean"),
+    ],
+)
+def test_wrong_acceleration_losses_are_told_apart(wrong, message):
+    assert message in CHECKS["check_acceleration_loss"](wrong)
+
+
+def table(change):
+    """A wrong table of rarity: ``change`` gets share and floor of each colour."""
+
+    def rarity_table(frames, bins=8, floor=1e-4):
+        index = TAUGHT["colour_index"](frames, bins)
+        share = np.bincount(index.ravel(), minlength=bins**3) / index.size
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return change(share, floor)
+
+    return rarity_table
+
+
+def normal(weight, share):
+    return weight / np.nansum(np.where(share > 0, share * weight, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p, f: 1 / np.maximum(p, f), "Z is missing"),
+        (lambda p, f: 1 / np.maximum(p, f) / (1 / np.maximum(p, f)).mean(), "mean over colours"),
+        (
+            lambda p, f: 1 / np.maximum(p, f) / (1 / np.maximum(p, f))[p > 0].mean(),
+            "mean over the colours that occur",
+        ),
+        (lambda p, f: 1 / np.maximum(p, f) / (1 / np.maximum(p, f)).sum(), "weights' sum is 1"),
+        (lambda p, f: normal(np.maximum(p, f), p), "common colours weigh more"),
+        (lambda p, f: normal(1 / p, p), "no floor"),
+        (lambda p, f: normal(1 / (p + f), p), "the floor is added"),
+        (lambda p, f: normal(1 / np.minimum(p, f), p), "the smaller of share and floor"),
+        (lambda p, f: 1 / p / (p @ (1 / p)), "infinite or nan"),
+        (lambda p, f: None, "nothing came back"),
+        (lambda p, f: p[:5], "shape (5,), expected (64,)"),
+        (lambda p, f: np.ones_like(p), "not the weights of eq. (3.6)"),
+    ],
+)
+def test_wrong_tables_of_rarity_are_told_apart(change, message):
+    assert message in CHECKS["check_rarity_table"](table(change))
+
+
+def test_what_never_occurs_may_weigh_anything():
+    """Both ways to floor a colour without pixels are right: no pixel has it."""
+    right = table(lambda p, f: normal(1 / np.maximum(p, f), p))
+    assert CHECKS["check_rarity_table"](right) == "correct"
+
+
+def test_the_recipe_s_page_has_the_chapter_s_brick():
+    """One source: the brick of section 3.2, word for word but for its comment."""
+
+    def brick_of(notebook, *tags):
+        code = next(c for c in notebooks.code_with_tag(notebook, *tags) if "def brick" in c)
+        lines = code[code.index("def brick") :].splitlines()
+        return [line for line in lines if not line.strip().startswith("#")]
+
+    assert brick_of(RECIPE, "setup") == brick_of(CHAPTER, "taught")
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -250,7 +354,8 @@ def test_the_cell_s_pixel_is_the_one_that_a_lit_pixel_finds():
         (lambda i: 8 * i - 1.5, "in its own input"),
         (lambda i: 8 * i - 7, "takes half of it back"),
         (lambda i: 6 * i - 3.5, "three strides of 2 make 8"),
-        (lambda i: 8 * i - 2, "cell 0 at pixel -2, expected -3.5"),
+        (lambda i: 8 * i - 2, "cell 0 is not at pixel -2"),
+        (lambda i: None, "nothing came back"),
     ],
 )
 def test_wrong_cells_are_told_apart(wrong, message):
@@ -267,6 +372,7 @@ def test_wrong_cells_are_told_apart(wrong, message):
         (lambda m, n, p, t: t * math.log(p / (1 - p) * (m - n)), "divide by their number"),
         (lambda m, n, p, t: t * math.log(p * (m - n) / n), "share / (1 - share)"),
         (lambda m, n, p, t: 3.0, "got 3.000, expected"),
+        (lambda m, n, p, t: None, "nothing came back"),
     ],
 )
 def test_wrong_scores_are_told_apart(wrong, message):
@@ -302,6 +408,9 @@ def weighted(second, weight):
         (lambda z, w: weighted(z[:, 2:] - z[:, :-2], w), "neighbours only"),
         (lambda z, w: z.diff(n=2, dim=1).square().mean((0, 1, 3)), "expected one number"),
         (lambda z, w: torch.zeros((), dtype=torch.float64), "got 0.0000, expected"),
+        (lambda z, w: weighted(z.diff(n=2, dim=1), w) / 4, "no mean over them"),
+        (lambda z, w: 1.0, "a float, expected one number as a tensor"),
+        (lambda z, w: None, "nothing came back"),
     ],
 )
 def test_wrong_velocity_losses_are_told_apart(wrong, message):
@@ -332,6 +441,8 @@ def by_row(labels, power):
         ),
         (lambda a, q: shares(a)[0], "shape (5,), expected (2, 5)"),
         (lambda a, q: np.ones(a.shape), "first pixel: got 1.0000"),
+        (lambda a, q: (shares(a) * a.size) ** -q, "counts, not shares"),
+        (lambda a, q: None, "nothing came back"),
         (
             lambda a, q: shares(a) ** -(q or 1) / (shares(a) ** -(q or 1)).mean(),
             "with power 0 all weights must be 1",
@@ -345,6 +456,7 @@ def test_wrong_rarities_are_told_apart(wrong, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ("median", "a dict, please"),
         ({"background": "zero"}, "black until it has learned"),
         ({"velocity": 0.1}, "acts on training only"),
         ({"rarity": 2.0}, "not what is drawn"),
@@ -364,9 +476,9 @@ def test_an_interval_over_networks_does_not_depend_on_the_hash_of_their_names():
     script = (
         "import math, numpy as np, notebooks\n"
         "from scipy.stats import rankdata\n"
-        "code = [c for c in notebooks.code_with_tag('03_spatial_autoencoders', 'taught')"
-        " if 'def bootstrap' in c]\n"
-        "exec(code[0])\n"
+        "code = notebooks.code_with_tag('03_spatial_autoencoders', 'taught', 'setup')\n"
+        "for part in ('def rank_correlation', 'def bootstrap'):\n"
+        "    exec(next(c for c in code if part in c))\n"
         "x, y = np.random.default_rng(0).normal(size=(2, 12))\n"
         "print(bootstrap(x, y, list('abcabcabcabb'), 50))"
     )

@@ -239,6 +239,7 @@ def test_nothing_is_loaded_before_the_first_touch(visit: Visit) -> None:
     visit.page.wait_for_timeout(500)
     assert not [url for url in asked if "onnx" in url]
     assert figure.at.locator("figcaption").all_inner_texts() == [
+        "What the network sees: 64 \u00d7 64 pixels",
         f"Heat map of keypoint {figure.ask('selected')}",
         "The scene, drawn again from the points",
     ]
@@ -260,6 +261,34 @@ def test_a_drag_moves_the_cube_s_keypoint_with_the_cube(live: Figure) -> None:
     assert said @ true / np.linalg.norm(said) / np.linalg.norm(true) > 0.97
     assert live.off() < 2.5
     assert re.search(r"cube: keypoint \d+ is [\d.]+ pixels off", live.words())
+
+
+def green(pixels: Any, side: int) -> np.ndarray:
+    """Where the middle of what is green is, pixels of 64."""
+    picture = np.reshape(pixels, (side, side, -1)).astype(int)
+    v, u = np.nonzero(picture[..., 1] > picture[..., [0, 2]].max(axis=-1) + 60)
+    return (np.array([u.mean(), v.mean()]) + 0.5) * 64 / side - 0.5
+
+
+@site_test
+@pytest.mark.slow
+def test_eye_and_network_see_the_same_scene(live: Figure) -> None:
+    for dx in (0, 60):
+        live.drag("cube", dx, dx / 3)
+        eye, network = green(live.ask("eye"), 256), green(live.ask("pixels"), 64)
+        assert np.linalg.norm(eye - network) < 0.5
+        assert np.linalg.norm(eye - live.ask("truth")["cube"]) < 1.5  # the arm hides none of it
+
+
+@site_test
+@pytest.mark.slow
+def test_the_legend_names_what_is_in_the_scene_and_nothing_else(live: Figure) -> None:
+    wall, box = (live.at.get_by_text(words, exact=True) for words in ("grey wall", "orange box"))
+    assert not wall.is_visible()
+    live.at.get_by_label("A grey wall").check()
+    live.answered()
+    assert wall.is_visible()
+    assert not box.is_visible()
 
 
 @site_test

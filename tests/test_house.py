@@ -322,6 +322,22 @@ def test_copies_of_address_and_version_are_up_to_date(path: Path) -> None:
         assert new == text, "run `make address`"
 
 
+def test_a_link_says_that_it_is_pending_until_the_address_has_an_owner() -> None:
+    old, new = (f"https://github.com/{owner}/keypoints-for-control" for owner in ("OWNER", "me"))
+    readme = address.up_to_date(
+        ROOT / "README.md", (ROOT / "README.md").read_text(encoding="utf-8"), old, "0.1.0"
+    )
+    assert readme.count("(pending: ") == 2
+    there = address.up_to_date(ROOT / "README.md", readme, new, "0.1.0")
+    assert "pending" not in there
+    assert address.up_to_date(ROOT / "README.md", there, old, "0.1.0") == readme
+    for url, text in ((old, "Colab (pending)"), (f"{new}/issues", "Colab")):
+        link = {"url": url, "tooltip": "Launch on Colab", "text": "Colab"}
+        address.say_pending([{"buttons": [link]}, {"tooltip": "Full screen"}])
+        assert link["text"] == text
+        assert link["tooltip"].endswith("not public yet)") == (url == old)
+
+
 def test_no_other_file_spells_out_another_address() -> None:
     url, _ = address.source()
     owner, name = url.removeprefix("https://github.com/").split("/")

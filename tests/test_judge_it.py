@@ -31,7 +31,9 @@ from kpbook.metric import THRESHOLDS, tracking_capability, tracking_error
 from kpbook.recorded import Sweep
 from kpbook.widgets import JudgeIt, judge_it
 
-PAGE = "book/04_tracking_metric.html"
+PAGE = "book/judge_your_own.html"  # the whole figure
+CHAPTER = "book/04_tracking_metric.html"  # its parts
+PARTS = {"map": "judging", "threshold": "judging-2", "fit": "judging-3"}  # and their names there
 RESULTS = ROOT / "book" / "results"
 KEYNET = "keynet-quarter-vel-std-bg"
 SAME = 1e-6  # the page's numbers and kpbook's
@@ -295,12 +297,21 @@ def test_recorded_runs_are_those_of_the_book(figure: JudgeIt) -> None:
     assert column == sweep.column("rarity", "error", "end_effector").tolist()
     assert all("rarity" in runs for runs in groups.values())
     assert list(groups) == ["networks", "ablation", "scenes"]
+    assert all(runs[-1] == "rarity" for runs in groups.values())  # the words count the last one's
+
+
+def test_a_constant_on_the_recipe_s_episodes_is_told_by_all_its_runs(figure: JudgeIt) -> None:
+    """1 - e / v = R² with one v for each object, whichever run is asked."""
+    sweep = Sweep.read("recipe", RESULTS)
+    for obj, still in zip(figure.recording.objects, figure.recorded["still"], strict=True):
+        error, r2 = (sweep.column("rarity", name, obj) for name in ("error", "r2"))
+        np.testing.assert_allclose(1 - error / still, r2, atol=1e-4)
 
 
 @pytest.mark.slow
 def test_without_recorded_runs_there_is_a_figure_without_them(tmp_path: Path) -> None:
     figure = JudgeIt("rarity", results=tmp_path)
-    assert figure.recorded == {"errors": {}, "groups": {}}
+    assert figure.recorded == {"errors": {}, "groups": {}, "still": []}
     assert figure.networks[0]["chosen"] == figure.verdicts["rarity"].tracking.keypoint.tolist()
 
 
@@ -344,12 +355,88 @@ def test_what_the_prompt_says_to_notice_happens(figure: JudgeIt) -> None:
     assert (recipe.same_frames.r2 - recipe.tracking.r2 < 0.03).all()
 
 
+def test_what_the_text_says_of_the_map_happens(figure: JudgeIt) -> None:
+    """Section 4.2: beside the hand, and on it after its map; KeyNet's is stretched in vain."""
+    first = slice(judge_it.EPISODES * 20, judge_it.EPISODES * 20 + 20)
+    truth = figure.recording.flat().truth[first]
+    off = {}
+    for name, k in (("rarity", 2), ("rarity", 0), (KEYNET, 0)):
+        result = figure.verdicts[name].same_frames
+        raw = figure.points[name][first, result.keypoint[k]]
+        mapped = result.predict(figure.points[name][first])[:, k]
+        miss = [np.linalg.norm(z - truth[:, k], axis=-1).mean() for z in (raw, mapped)]
+        spread = [np.sqrt(z.var(axis=0).sum()) for z in (raw, mapped, truth[:, k])]
+        off[name, k] = (*miss, *spread)
+    assert off["rarity", 2][1] < off["rarity", 2][0] / 3  # another place, laid onto the truth
+    assert off["rarity", 0][0] < 2 / 31.5  # pixels: the cube's keypoint sits on it
+    _, miss, raw, mapped, real = off[KEYNET, 0]
+    assert raw < real / 4
+    assert mapped > 3 * raw
+    assert miss > 3 * off["rarity", 0][1]
+
+
 def test_the_still_says_what_it_shows(figure: JudgeIt) -> None:
     still, verdict = figure.still(), figure.verdicts["rarity"]
     assert "<script" not in still
-    assert still.count("<polyline") == 2
+    assert still.count("<polyline") == 3  # the keypoint's path, the object's, the mapped one
     assert f"R² {verdict.tracking.r2[0]:.2f} over 6 episodes" in still
     assert "3 of 3 objects are tracked" in still
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[str, JudgeIt]:
+    return {part: JudgeIt(results=RESULTS, part=part) for part in PARTS}
+
+
+def test_a_still_of_runs_counts_them(figure: JudgeIt, parts: dict[str, JudgeIt]) -> None:
+    still, errors = parts["threshold"].still(), figure.recorded["errors"]
+    runs = figure.recorded["groups"]["networks"]
+    assert still.count("<circle") == sum(len(errors[run]) for run in runs)
+    assert "rarity 24 of 24" in still
+    assert "keynet-quarter 0 of 6" in still
+    assert "<script" not in still
+
+
+def test_a_still_says_the_error_of_the_fit_that_is_shown() -> None:
+    figure = JudgeIt(KEYNET, results=RESULTS, part="map", object="target", fit="same")
+    verdict = figure.verdicts[KEYNET]
+    assert f"R² {verdict.same_frames.r2[1]:.2f} over 6 episodes" in figure.still()
+    assert verdict.same_frames.r2[1] > verdict.tracking.r2[1] + 0.05
+
+
+def test_a_part_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"part: got 'maps'.*Did you mean 'map'"):
+        JudgeIt(results=RESULTS, part="maps")
+
+
+def test_a_part_stores_no_more_than_it_shows(figure: JudgeIt, parts: dict[str, JudgeIt]) -> None:
+    whole = size_of(figure.get_state())
+    size = {part: size_of(one.get_state()) for part, one in parts.items()}
+    assert size["map"] < whole
+    assert size["fit"] < whole - 20 * KIB  # no pictures
+    assert size["threshold"] < whole / 2  # no trajectories
+    assert parts["map"].recorded == parts["fit"].recorded
+    assert parts["map"].recorded["groups"] == {}
+    assert parts["threshold"].recorded == figure.recorded
+    assert len({one.prompt for one in (*parts.values(), figure)}) == 4
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_page_unpacks_a_part(figure: JudgeIt, parts: dict[str, JudgeIt], part: str) -> None:
+    script = """
+    const held = await judge_state.unpack(
+      Buffer.from(data.packed, "base64"), data.about, data.networks.map((n) => n.keypoints));
+    answer = { tracks: held.tracks.map((points) => points.map((track) => track.map((c) => [...c]))),
+      pictures: held.pictures.length, colours: held.palette.length / 3 }"""
+    got = evaluate(script, packed(parts[part]))
+    flat = figure.recording.flat()
+    frames = len(flat.truth) // 2 * flat.images[0, ..., 0].size
+    assert got["pictures"] == (frames if part == "map" else 0)
+    assert bool(got["colours"]) == (part == "map")
+    wanted = [] if part == "threshold" else [flat.truth, *figure.points.values()]
+    assert len(got["tracks"]) == len(wanted)
+    for track, want in zip(got["tracks"], wanted, strict=True):
+        np.testing.assert_array_equal(np.array(track).transpose(2, 0, 1), want)
 
 
 def test_stored_state_stays_below_150_kib(figure: JudgeIt) -> None:
@@ -539,3 +626,127 @@ def test_reset_and_link_bring_a_view_back(live: Figure) -> None:
     live.reset()
     assert live.ask("state") == first
     assert live.opened(link).ask("state") == changed
+
+
+# -- its parts, in the chapter -------------------------------------------------------------------
+
+
+class Part(Figure):
+    """One of the chapter's parts."""
+
+    def __init__(self, page: Any, part: str) -> None:
+        LiveFigure.__init__(self, page, PARTS[part])
+
+
+@pytest.fixture
+def chapter(visit: Visit) -> Iterator[Any]:
+    visit.page.goto(f"{visit.url}/{CHAPTER}")
+    yield visit.page
+    visit.check()
+
+
+SHOWN = {
+    "map": {"frame", "keypoint"},
+    "threshold": {"mu"},
+    "fit": {"keypoint"},
+}
+
+
+@site_test
+@pytest.mark.slow
+def test_each_part_shows_what_its_section_needs(chapter: Any) -> None:
+    tables = {"map": 1, "threshold": 1, "fit": 1}
+    labels = {
+        "map": ["Network", "Object", "Frame"],
+        "threshold": ["Object", "Recorded runs", "µ, largest error of a tracked target"],
+        "fit": ["Network", "Object", "Maps are fitted on", "Only frames in view"],
+    }
+    titles = set()
+    for part, grips in SHOWN.items():
+        one = Part(chapter, part)
+        handles = one.at.locator("[data-handle]").evaluate_all(
+            "all => all.map(e => e.dataset.handle)"
+        )
+        assert set(handles) == grips
+        assert one.at.locator("table").count() == tables[part]
+        found = one.at.locator("label").all_inner_texts()
+        assert [label.strip() for label in found] == labels[part]
+        titles.add(one.at.locator(".figure").get_attribute("aria-label"))
+        assert (one.at.locator(".parity").count() == 1) == (part != "threshold")
+    assert len(titles) == 3
+
+
+@site_test
+@pytest.mark.slow
+def test_the_part_of_the_map_is_moved_by_key_and_says_the_map(
+    chapter: Any, figure: JudgeIt
+) -> None:
+    one = Part(chapter, "map")
+    assert one.ask("state")["object"] == "end_effector"
+    same = figure.verdicts["rarity"].same_frames
+    assert one.ask("judged")["error"] == pytest.approx(same.error[2], abs=SAME)
+    path = one.ask("path")
+    raw, said, real = (np.array(path[name]) for name in ("raw", "said", "real"))
+    off = [np.linalg.norm(z - real, axis=-1).mean() for z in (raw, said)]
+    assert off[1] < off[0] / 2  # beside the object, and on it after the map
+    before = one.ask("state")["frame"]
+    one.handle("frame").press("ArrowRight")
+    one.settle()
+    assert one.ask("state")["frame"] == before + 1
+    one.handle("keypoint").press("ArrowRight")
+    one.settle()
+    assert one.ask("judged")["chosen"] == one.ask("judged")["order"][1]
+    assert "end effector: keypoint" in one.words()
+    assert one.at.locator(".map").inner_text().startswith("Its map: (")
+
+
+@site_test
+@pytest.mark.slow
+def test_the_part_of_the_threshold_counts_by_key(chapter: Any, figure: JudgeIt) -> None:
+    one = Part(chapter, "threshold")
+    assert (one.ask("state")["object"], one.ask("state")["group"]) == ("target", "ablation")
+    for _ in range(9):
+        one.handle("mu").press("ArrowLeft")
+        one.settle()
+    mu = one.ask("state")["mu"][1]
+    assert mu == pytest.approx(0.015 * 10**-0.45, rel=0.02)
+    rows = one.ask("runs")
+    errors = {run: np.array(e, float) for run, e in figure.recorded["errors"].items()}
+    assert [row["hits"][1] for row in rows] == [(errors[r["run"]][:, 1] <= mu).sum() for r in rows]
+    hits, runs = sum(r["hits"][1] for r in rows), sum(r["runs"] for r in rows)
+    assert hits < runs
+    words = one.words()
+    assert f"{hits} of {runs} runs track the target" in words
+    needed = 1 - mu / figure.recorded["still"][1]
+    assert f"asks for an R² of {needed:.2f}" in words
+
+
+@site_test
+@pytest.mark.slow
+def test_the_part_of_the_fit_shows_the_flattery_by_key(chapter: Any, figure: JudgeIt) -> None:
+    one = Part(chapter, "fit")
+    one.choose("Network", KEYNET)
+    one.choose("Object", "target")
+    verdict = figure.verdicts[KEYNET]
+    assert one.ask("judged")["r2"] == pytest.approx(verdict.tracking.r2[1], abs=SAME)
+    one.choose("Maps are fitted on", "same")
+    assert one.ask("judged")["r2"] == pytest.approx(verdict.same_frames.r2[1], abs=SAME)
+    assert one.fact("withinR2") == "\u2013"
+    one.handle("keypoint").press("ArrowRight")
+    one.settle()
+    assert one.ask("judged")["chosen"] == one.ask("judged")["order"][1]
+
+
+@site_test
+@pytest.mark.slow
+def test_the_figure_says_when_its_numbers_are_not_those_of_the_table(live: Figure) -> None:
+    """R² above is of another fit than R² of the rivals' table: it has to say so."""
+    caption = live.at.locator(".rivals caption")
+    assert "so they differ" not in caption.inner_text()
+    live.choose("Maps are fitted on", "same")
+    assert (
+        "the numbers above are fitted where they are scored, so they differ" in caption.inner_text()
+    )
+    live.at.get_by_label("Only frames in view").check()
+    live.settle()
+    assert "fitted where they are scored, of frames in view, so" in caption.inner_text()

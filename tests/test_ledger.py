@@ -366,6 +366,40 @@ def test_a_curve_has_one_line_a_seed_in_the_order_of_seeds():
     assert {len(line) for line in lines} == {len(images)}
 
 
+def test_weights_on_another_scene_are_a_sweep_of_the_same_runs(tmp_path):
+    home = Sweep("home", {"net": 2}, [])
+    scores = [
+        {"run": "net", "seed": s, "error/cube": e, "r2/cube": 1 - e, "error/end_effector": 0.5}
+        | {"r2/end_effector": None, "keypoint/cube": s}
+        for s, e in ((1, 0.25), (0, 0.75))
+    ]
+    about = {"command": "", "seconds": 1.0, "device": "", "versions": {}}
+    record = runs.RunRecord("transfer-away", results=scores, config={"trained": "home"}, **about)
+    record.save(tmp_path)
+    away = home.transfer("away", tmp_path)
+    assert (away.name, away.seeds("net"), away.complete("net")) == ("away", 2, True)
+    assert away.objects("net") == ["cube", "end_effector"]
+    np.testing.assert_array_equal(away.column("net", "error", "cube"), [0.75, 0.25])
+    np.testing.assert_array_equal(away.column("net", "keypoint", "cube"), [0, 1])
+    assert np.isnan(away.column("net", "r2", "end_effector")).all()
+    assert away.jobs()[0]["e"] == {"cube": 0.25, "end_effector": 0.5}
+    with pytest.raises(ValueError, match="got weights of 'home', expected those of 'other'"):
+        Sweep("other", {}, []).transfer("away", tmp_path)
+
+
+def test_a_scene_on_which_nothing_was_recorded_has_no_rows(tmp_path):
+    away = Sweep("home", {"net": 2}, []).transfer("nowhere", tmp_path)
+    assert (away.name, away.rows, away.jobs(), away.complete("net")) == ("nowhere", (), [], False)
+
+
+def test_the_recipe_s_recorded_transfers_have_every_seed():
+    recipe = Sweep.read("recipe", RESULTS)
+    for scene in ("full-look", "new-episodes", *Sweep.read("recordings", RESULTS).planned):
+        away = recipe.transfer(scene, RESULTS)
+        assert away.complete("rarity"), scene
+        assert away.objects("rarity") == recipe.objects("rarity")
+
+
 def test_medians_of_groups_leave_empty_cells_out():
     cells = [("b", 0, "x", 3.0), ("b", 0, "y", None), ("b", 1, "x", 5.0), ("a", 0, "x", None)]
     rows = [dict(zip(("run", "seed", "object", "R²"), cell, strict=True)) for cell in cells]

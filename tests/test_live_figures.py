@@ -39,7 +39,10 @@ PAGES = {
     "book/03_spatial_autoencoders": Page(
         {"training-replayed": "checkpoint", "find-the-cube": "cube"}, 270, "(not tracked)"
     ),
-    "book/04_tracking_metric": Page({"judging": "mu"}, 150, "what keypoint"),
+    "book/04_tracking_metric": Page(
+        {"judging": "frame", "judging-2": "mu", "judging-3": "keypoint"}, 150, "dotted"
+    ),
+    "book/judge_your_own": Page({"judging": "mu"}, 150, "dotted"),
 }
 EACH = [(page, name) for page, about in PAGES.items() for name in about.figures]
 

@@ -110,7 +110,7 @@ def test_an_episode_is_the_same_first_after_others_and_in_another_process(world)
 
 
 def test_panda_gyms_reset_is_not_repeatable_which_is_why_ours_rebuilds():
-    """If this fails, panda-gym was mended, and the text of chapter 2 has to change."""
+    """If this fails, panda-gym was mended, and the performance page has to change."""
     import gymnasium
     import panda_gym
 

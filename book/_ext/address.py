@@ -1,7 +1,8 @@
 """Write the repository's address and version, kept in pyproject.toml, to where they are repeated.
 
 Run by ``make address``. ``tests/test_house.py`` uses the same functions to see that every copy is
-up to date. Each chapter's first cell is a copy, too: in Colab it installs this very release.
+up to date. Each chapter's first cell is a copy, too: in Colab it installs this very release. While
+the address has no owner, whatever leads to it says that it is pending.
 """
 
 from __future__ import annotations
@@ -39,6 +40,21 @@ def source(root: Path = ROOT) -> tuple[str, str]:
     """Address of the repository and version, as pyproject.toml has them."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"], project["version"]
+
+
+def pending(url: str) -> str:
+    """What is said beside a link to an address that has no owner yet; nothing once it has one."""
+    return " (pending: the repository is not public yet)" if "/OWNER/" in url else ""
+
+
+def say_pending(buttons: list[dict[str, Any]]) -> None:
+    """Say at the theme's buttons which of them lead to an address without an owner."""
+    for button in buttons:
+        say_pending(button.get("buttons", []))
+        said = pending(button.get("url") or "")
+        if said:
+            button["tooltip"] = f"{button['tooltip']}{said}"
+            button["text"] = f"{button['text']} (pending)"
 
 
 def colab_cell(url: str, version: str) -> dict[str, Any]:
@@ -80,7 +96,10 @@ def up_to_date(path: Path, text: str, url: str, version: str) -> str:
             (r"(?m)^repository-code: .*", f'repository-code: "{url}"'),
             (r"(?m)^version: .*", f"version: {version}"),
         ],
-        "README.md": [(r"https://github\.com/[\w.-]+/[\w-]+", url)],
+        "README.md": [
+            (r"(?m)^(Every chapter has a button for each).*", rf"\1{pending(url)}."),
+            (r"(?m)^(The code is at) <.*", rf"\1 <{url}>{pending(url)}."),
+        ],
         "__init__.py": [(r"(?m)^__version__ = .*", f'__version__ = "{version}"')],
     }
     for pattern, new in places[path.name]:

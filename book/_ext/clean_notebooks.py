@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import reading_time
+
 BOOK = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -19,6 +21,7 @@ SHOWN = ("taught", "run", "exercise", "exercise-check")
 #: Tag of a code cell whose source is folded, and its title in Colab.
 FOLDED = {
     "setup": "Imports",
+    "book": "The book's version",
     "live": "Live figure",
     "result": "Make this table or figure",
     "claim": "Check this sentence",
@@ -57,6 +60,7 @@ def cleaned(text: str) -> str:
             cell["metadata"].pop(name, None)
         if "colab" not in cell["metadata"].get("tags", []):
             fold(cell)
+    reading_time.write(notebook["cells"], role)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -27,6 +27,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
+import address  # beside this file
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NODE_MODULES = ROOT / "book" / "node_modules"
 
@@ -77,11 +79,14 @@ def digest_of_inputs(root: Path = ROOT) -> str:
     for package in ("torch", "numpy", "matplotlib"):
         versions.append(metadata.version(package))
     digest.update(repr([os.environ.get("KPBOOK_TIER", "smoke"), *versions]).encode())
-    for folder in (root / "kpbook", root / "book" / "results", root / "book" / "exercises"):
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            if "__pycache__" not in path.parts:
-                digest.update(path.relative_to(root).as_posix().encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    book = root / "book"
+    paths = [book / "my_find_cube.py"]  # a reader's own, where it was saved
+    for folder in (root / "kpbook", book / "results", book / "exercises"):
+        paths += sorted(folder.rglob("*"))
+    for path in paths:
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
@@ -93,6 +98,12 @@ def choose_cache(app: Sphinx, config: Config) -> None:
         if old != current:
             shutil.rmtree(old)
     config.nb_execution_cache_path = str(current)
+
+
+def say_pending(app: Sphinx, config: Config) -> None:
+    """Give pages ``{{ pending }}``: what they say of links to an address without an owner."""
+    said = address.pending(address.source()[0])
+    config.myst_substitutions = {**(config.myst_substitutions or {}), "pending": said}
 
 
 def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
@@ -162,6 +173,7 @@ def repair_markup(
     - A folded cell's switch is named by the words on it, which are the cell's title.
     - Sphinx puts every formula that holds a line break, also one inside a vector, into ``split``,
       where MathJax refuses the number that ``\tag`` gives; such a formula is taken out again.
+    - Buttons that lead to an address without an owner say so.
     - Colab opens only ``.ipynb``: an executed page in Markdown gets no launch buttons.
     """
     if "body" in context:
@@ -170,6 +182,7 @@ def repair_markup(
         body = FOLD.sub(r"\1Code: \4\2Code: \4\3", body)
         body = body.replace("<p>\N{WHITE HEAVY CHECK MARK}</p>", "<p>passed</p>")
         context["body"] = SPLIT.sub(lambda m: m[1] if r"\tag{" in m[1] else m[0], body)
+    address.say_pending(context.get("header_buttons", []))
     if not str(app.env.doc2path(pagename)).endswith(".ipynb"):
         context["header_buttons"] = [
             button
@@ -190,6 +203,7 @@ def write_front_door(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx; myst-nb reads its configuration at builder-inited, after ours."""
     app.connect("config-inited", choose_cache, priority=1)
+    app.connect("config-inited", say_pending, priority=1)
     app.connect("html-page-context", repair_markup, priority=900)  # after the theme's
     app.connect("build-finished", copy_bundles)
     app.connect("build-finished", drop_icon_script)

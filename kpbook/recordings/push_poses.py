@@ -2,7 +2,8 @@
 
 :func:`kpbook.world.push.poses.take` made them: what the camera of Cramer et al. (2024) sees of the
 robot and the room at the neutral pose and along random walks, with the depth of every pixel, so
-that whatever is drawn afterwards is hidden where the arm stands before it.
+that whatever is drawn afterwards is hidden where the arm stands before it. They ship twice: as
+networks see them, and sharper, for the eye.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from kpbook import _store
 from kpbook.cameras import Camera, from_lists, to_lists
 
-_SAMPLE = Path(__file__).parents[1] / "data" / "push_poses.kpe"
+SMALL, SHARP = 64, 256  # pixels a side: for networks, for the eye
+_DATA = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,5 +63,13 @@ class Poses(_store.Stored):
 
     @classmethod
     def sample(cls) -> Poses:
-        """Return the poses that ship with the package."""
-        return cls.load(_SAMPLE)
+        """Return the poses that ship with the package, as networks see them."""
+        return cls.load(_DATA / "push_poses.kpe")
+
+    @classmethod
+    def sharp(cls) -> Poses:
+        """Return the same poses for the eye.
+
+        Depth is to the millimetre, and ``inf`` also where the ground is, which hides nothing.
+        """
+        return cls.load(_DATA / "push_poses_sharp.kpe")

@@ -43,7 +43,7 @@ export function selectControl({ id, label, options, onInput }) {
 }
 
 const STYLE = `
-:host { display: block; contain: inline-size; }
+:host { display: block; contain: inline-size; scroll-margin: 4rem 0; }
 * { box-sizing: border-box; }
 .figure {
   --ink: ${INKS.light.ink}; --muted: ${INKS.light.muted}; --line: ${INKS.light.line};
@@ -217,8 +217,14 @@ export class LiveFigure {
     this.undo.push(() => resize.disconnect());
     if (this.static) {
       const follow = () => this.followLink();
+      // A link of the text sets the view also when the address already ends in it.
+      const again = ({ target }) => {
+        if (target.closest?.("a")?.hash === window.location.hash) this.followLink();
+      };
       window.addEventListener("hashchange", follow);
+      document.addEventListener("click", again);
       this.undo.push(() => window.removeEventListener("hashchange", follow));
+      this.undo.push(() => document.removeEventListener("click", again));
     }
   }
 
@@ -268,9 +274,10 @@ export class LiveFigure {
   followLink() {
     const fields = this.static ? decodeHash(this.name, window.location.hash) : null;
     if (!fields) return;
-    const state = this.clean({ ...this.raw(), ...this.fromFields(fields) });
+    const state = this.clean({ ...structuredClone(this.initial), ...this.fromFields(fields) });
     this.set(Object.fromEntries(this.traits.map((name) => [name, state[name]])));
-    this.host.scrollIntoView({ block: "nearest" });
+    const tall = this.host.getBoundingClientRect().height > window.innerHeight;
+    this.host.scrollIntoView({ block: tall ? "start" : "nearest" }); // its picture comes first
   }
 
   reset() {

@@ -1,45 +1,64 @@
 // Find the cube: a PandaPush scene to rearrange, and what a trained network makes of it.
 //
 // Cube, target, distractor and occluder are drawn over a recorded picture of the arm, as the
-// simulator would (push_scene.mjs). Each change asks the engine for keypoints, heat maps and the
-// drawing of the same picture. Until the reader first touches the figure nothing is loaded: it
+// simulator would (push_scene.mjs): in 256 x 256 pixels for the eye, and in the 64 x 64 that the
+// network sees. Each change asks the engine for keypoints, heat maps and the drawing of these. Until the reader first touches the figure nothing is loaded: it
 // then shows what torch found for the first view.
 
 import { clamp, formatNumber, make } from "./core.mjs";
 import { Engines, browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } from "./engine.mjs";
 import { LiveFigure, captioned, mount, moveHandle, setText } from "./figure.mjs";
-import { drawAgain, drawHeat, drawScene } from "./find_cube_scene.mjs";
+import { Picture, drawAgain, drawHeat, drawScene, drawSeen } from "./find_cube_scene.mjs";
 import {
-  CUBE, REACH, called, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
+  CUBE, REACH, SharpScene, called, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
   unpackDrawn, unpackPoses, withinReach,
 } from "./find_cube_state.mjs";
-import { INKS, legend } from "./marks.mjs";
+import { INKS, SELECTED, legend } from "./marks.mjs";
 import { toStage } from "./pixels.mjs";
-import { pointOnPlane, projectPoint } from "./push_scene.mjs";
+import { pointOnPlane, projectPoint, resized } from "./push_scene.mjs";
 
 const PATIENCE = 16; // ms: marks that come within a frame are drawn together with the scene
 const OTHER = 1e-3; // image coordinates: rounding differs by less, another network by more
 
 const STYLE = `
 .stage { width: 100%; aspect-ratio: 1; overflow: hidden; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; align-content: start; }
+.views { display: grid; grid-template-columns: 1fr 1fr 1fr; gap: 12px; align-content: start; }
+.views canvas { margin-bottom: 4px; }
+.mark.cube { fill: #17c817; } .mark.target { fill: #1717d8; } .mark.box { fill: #e67e1a; }
+.mark.wall { fill: #595966; } .mark.arm { fill: #8a8a8a; }
+.mark.grip { stroke-dasharray: 5 3; }
+.mark.chosen { fill: ${SELECTED}; }
+.legend .hidden { display: none; }
 @container (min-width: 620px) {
-  .top { grid-template-columns: minmax(0, 1.35fr) minmax(0, 1fr); }
-  .pair { grid-template-columns: 1fr; }
+  .top { grid-template-columns: minmax(0, 1.6fr) minmax(0, 1fr); }
+  .views { grid-template-columns: 1fr; }
+  .views figure { display: grid; grid-template-columns: auto 1fr; gap: 10px; align-items: center; }
+  .views canvas { margin: 0; }
 }
 `;
+
+const SWATCH = "M-8 -8H8V8H-8Z";
+const DISC = "M7 0A7 7 0 1 1 -7 0A7 7 0 1 1 7 0Z";
+const KEY = [
+  [SWATCH, "cube", "cube"], [SWATCH, "target", "target"], [SWATCH, "arm and hand", "arm"],
+  ["M11 0A11 11 0 1 1 -11 0A11 11 0 1 1 11 0Z", "ring: drag it to move the cube or the target", "grip"],
+];
+
 
 const TRAITS = ["cube", "target", "yaw", "pose", "light", "distractor", "occluder", "network", "keypoint"];
 
 class FindCubeView extends LiveFigure {
-  constructor(model, host, poses, drawn) {
+  constructor(model, host, poses, sharp, drawn) {
     super(model, host, {
       name: "find-the-cube", title: "Live figure: find the cube", traits: TRAITS, style: STYLE,
       also: ["engine", "address"],
     });
     this.scene = model.get("scene");
     this.networks = model.get("networks");
-    this.poses = { ...poses, H: this.scene.H, W: this.scene.W, hand: this.scene.hand };
+    this.poses = { ...poses, hand: this.scene.hand };
+    const { camera, colours } = this.scene;
+    this.sharp = new SharpScene(sharp, resized(camera, sharp.H / poses.H), colours);
+    this.picture = new Picture(this.sharp.picture, sharp.H, sharp.W);
     this.drawnByTorch = drawn;
     this.engines = new Engines((name) => this.open(name));
     this.changes = 0;
@@ -210,12 +229,24 @@ class FindCubeView extends LiveFigure {
 
   // Drawing.
 
+  /** What the network sees of the scene as it is. */
   drawn() {
     const state = this.state();
     const key = sceneKey(state);
     if (this.key !== key) {
       this.key = key;
-      this.picture = drawState(state, this.poses, this.scene.camera, this.scene.colours);
+      this.seen = drawState(state, this.poses, this.scene.camera, this.scene.colours);
+    }
+    return this.seen;
+  }
+
+  /** The same scene for the eye. */
+  drawnSharp(state) {
+    const key = sceneKey(state);
+    if (this.sharpKey !== key) {
+      this.sharpKey = key;
+      this.sharp.draw(state);
+      this.picture.renew();
     }
     return this.picture;
   }
@@ -223,13 +254,14 @@ class FindCubeView extends LiveFigure {
   draw(state) {
     const { H, W } = this.poses;
     const network = this.network();
-    const picture = { ...this.drawn(), H, W };
+    const seen = { ...this.drawn(), H, W };
     const side = Math.max(200, this.stage.clientWidth);
     const chosen = selected(state, network, this.result);
     const objects = network.assigned.map(({ object }) => object);
     const points = this.result.keypoints.data;
-    drawScene(this.canvas, side, picture, { points, chosen, objects, said: this.said() }, INKS[this.theme]);
-    this.paintSides(picture, chosen);
+    const marks = { H, W, points, chosen, objects, said: this.said() };
+    drawScene(this.canvas, side, this.drawnSharp(state), marks, INKS[this.theme]);
+    this.paintViews(seen, chosen);
     this.placeHandles(state, side);
     this.showControls(state, chosen);
   }
@@ -252,12 +284,16 @@ class FindCubeView extends LiveFigure {
     }
   }
 
-  paintSides(picture, chosen) {
-    const side = Math.min(Math.max(90, this.heat.element.clientWidth), 220);
-    const known = drawHeat(this.heat.canvas, side, picture, this.result, chosen);
+  paintViews(seen, chosen) {
+    const width = this.heat.element.clientWidth;
+    const beside = getComputedStyle(this.heat.element).display === "grid"; // its caption, not below
+    const side = clamp(beside ? 0.48 * width : width, 64, 192);
+    drawSeen(this.eye.canvas, side, seen);
+    const known = drawHeat(this.heat.canvas, side, seen, this.result, chosen);
     drawAgain(this.again.canvas, side, this.result);
     const waits = "the network has not answered yet";
     const none = this.result.heatmaps ? "this network draws none" : waits;
+    setText(this.eye.caption, `What the network sees: ${seen.W} × ${seen.H} pixels`);
     setText(this.heat.caption, `Heat map of keypoint ${chosen}${known ? "" : `: ${waits}`}`);
     setText(this.again.caption,
       this.result.reconstruction ? "The scene, drawn again from the points" : `Reconstruction: ${none}`);
@@ -272,18 +308,28 @@ class FindCubeView extends LiveFigure {
 
   parts() {
     this.canvas = make("canvas", { role: "img", "aria-label": "The scene, its keypoints as dots, and where each object's keypoint says that it is" });
-    [this.heat, this.again] = ["heat", "again"].map((what) => captioned(`${this.name}-${what}`));
+    [this.eye, this.heat, this.again] = ["eye", "heat", "again"].map((what) => captioned(`${this.name}-${what}`));
     this.handles = Object.fromEntries(["cube", "target"].map((object) => [object, this.buildHandle(object)]));
     this.stage = make("div", { class: "stage" }, this.canvas, this.handles.target, this.handles.cube);
     this.note = make("p", { class: "hint", role: "status" });
-    const said = ["cube", "target", "end effector"].map((object, k) => [k, `${object}, by its keypoint`]);
-    const marks = legend([...said, ["dot", "all keypoints"]]);
     return [
-      make("div", { class: "top" }, make("div", {}, this.stage, marks),
-        make("div", { class: "pair" }, this.heat.element, this.again.element)),
+      make("div", { class: "top" }, this.stage,
+        make("div", { class: "views" }, this.eye.element, this.heat.element, this.again.element)),
+      this.buildLegend(),
       this.note,
       this.buildControls(),
     ];
+  }
+
+  /** Every colour and mark of the scene. */
+  buildLegend() {
+    const said = ["cube", "target", "hand (end effector)"].map((object, k) => [k, `${object}, as its keypoint says`]);
+    const points = [["dot", "a keypoint"], [DISC, "the one whose heat map is shown", "chosen"]];
+    const boxes = { distractor: [SWATCH, "orange box", "box"], occluder: [SWATCH, "grey wall", "wall"] };
+    const [key, more] = [legend([...KEY, ...Object.values(boxes)]), legend([...said, ...points])];
+    const last = [...key.children].slice(KEY.length);
+    this.extra = Object.fromEntries(Object.keys(boxes).map((name, k) => [name, last[k]]));
+    return make("div", {}, key, more);
   }
 
   footer() {
@@ -335,7 +381,10 @@ class FindCubeView extends LiveFigure {
     for (const name of ["network", "yaw", "pose", "light"]) this.controls[name].set(state[name]);
     this.controls.keypoint.input.max = String(this.result.keypoints.data.length / 2 - 1);
     this.controls.keypoint.set(chosen);
-    for (const name of ["distractor", "occluder"]) this.controls[name].set(state[name]);
+    for (const name of ["distractor", "occluder"]) {
+      this.controls[name].set(state[name]);
+      this.extra[name].classList.toggle("hidden", !state[name]);
+    }
   }
 
   destroy() {
@@ -354,12 +403,14 @@ class FindCubeView extends LiveFigure {
       said: () => this.said(),
       truth: () => this.truth(),
       pixels: () => [...this.drawn().rgb],
+      eye: () => [...this.sharp.picture],
       parities: () => this.parities,
       places: () => this.places,
       changes: () => this.changes,
       current: () => this.result.of === sceneKey(this.state()), // is what is shown an answer to it?
       selected: () => selected(this.state(), this.network(), this.result),
       times: () => this.times.splice(0),
+      redraw: () => this.redraw(),
     };
   }
 }
@@ -367,8 +418,9 @@ class FindCubeView extends LiveFigure {
 async function render({ model, el }) {
   const scene = model.get("scene");
   const poses = await unpackPoses(model.get("poses"), scene.poses, scene.H, scene.W);
+  const sharp = await unpackPoses(model.get("sharp"), scene.poses, ...scene.sharp);
   const drawn = await unpackDrawn(model.get("drawn"), scene.drawn);
-  return mount({ model, el }, (host) => new FindCubeView(model, host, poses, drawn));
+  return mount({ model, el }, (host) => new FindCubeView(model, host, poses, sharp, drawn));
 }
 
 export default { render };

@@ -13,10 +13,11 @@ import traitlets
 
 from kpbook._checks import complain
 from kpbook.episodes import Episodes
-from kpbook.grid import to_pixels
+from kpbook.grid import from_pixels, to_pixels
 from kpbook.images import to_float
 from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
+from kpbook.recordings.push_moment import CUBE_M
 from kpbook.recordings.push_poses import Poses
 from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
 from kpbook.widgets._join import front_end
@@ -32,6 +33,12 @@ _PROMPT = (
 _COLOURS = {"cube": [0.1, 0.9, 0.1], "target": [0.1, 0.1, 0.9]}
 _WORDS = {"end_effector": "end effector"}
 _PLACE = "[x, y], metres from the table's middle."
+#: Where boxes can be, lowest and highest (x, y, z), metres: cube and target within reach, and the
+#: grey wall with the orange box. No depth matters but on the rays through these.
+_STAGE = (
+    ((-REACH - 0.03, -REACH - 0.03, -0.001), (REACH + 0.03, REACH + 0.03, CUBE_M + 0.001)),
+    ((0.0, -0.24, -0.001), (0.17, -0.1, 0.101)),
+)
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
 
 
@@ -93,19 +100,21 @@ class FindTheCube(LiveFigure):
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     networks: Any = traitlets.List().tag(sync=True)
-    poses = traitlets.Bytes().tag(sync=True)
+    poses = traitlets.Bytes().tag(sync=True)  # as the network sees them
+    sharp = traitlets.Bytes().tag(sync=True)  # for the eye
     drawn = traitlets.Bytes().tag(sync=True)  # the first view's heat map and reconstruction
 
     def __init__(self, *networks: Any, **traits: Any) -> None:
-        self._poses = poses = Poses.sample()
+        self._poses, self._sharp = poses, sharp = Poses.sample(), Poses.sharp()
         size = poses.frames.shape[1:3]
         self._extractors = extractors_for(networks, (int(size[0]), int(size[1])))
         x, y, yaw, *target = (round(float(v), 5) for v in poses.places)
         first = {"cube": [x, y], "target": target, "yaw": round(np.degrees(yaw))}
         recording = Episodes.sample()[:_EPISODES]
         super().__init__(
-            scene=_scene(poses, first),
+            scene=_scene(poses, first) | {"sharp": list(sharp.frames.shape[1:3])},
             poses=_packed(poses),
+            sharp=_packed(sharp),
             networks=[
                 _described(name, e, recording, poses.example)
                 for name, e in self._extractors.items()
@@ -143,6 +152,7 @@ class FindTheCube(LiveFigure):
     def still(self) -> str:
         """Return the chosen network's first view as a small HTML figure, without any script."""
         H, W = self._poses.example.shape[:2]
+        scale = len(self._sharp.example) / H
         about = next(one for one in self.networks if one["name"] == self.network)
         marks, parts = "", []
         for row in about["assigned"]:
@@ -151,12 +161,12 @@ class FindTheCube(LiveFigure):
             z = np.array(about["first"][row["keypoint"]])
             u, v = to_pixels(np.array(row["A"]) @ z + row["b"], (H, W))
             parts.append(f"{row['object']} at pixel ({u:.1f}, {v:.1f})")
-            marks += ring(u + 0.5, v + 0.5, 1.6, PALETTE[0], 0.6)
+            marks += ring(scale * (u + 0.5), scale * (v + 0.5), 7, PALETTE[0], 2)
         words = (
             "A still picture of a live figure that needs JavaScript: a scene with a cube, a target "
             f"and a robot's arm. {about['label']} finds {'; '.join(parts)}."
         )
-        return still_picture(self.still_id, self._poses.example, marks, words, width_em=24)
+        return still_picture(self.still_id, self._sharp.example, marks, words, width_em=24)
 
 
 def _scene(poses: Poses, first: dict[str, Any]) -> dict[str, Any]:
@@ -179,9 +189,40 @@ def _scene(poses: Poses, first: dict[str, Any]) -> dict[str, Any]:
 
 
 def _packed(poses: Poses) -> bytes:
-    """Frames, then depths as uint16 in 0.1 mm (65535: nothing there), compressed."""
-    tenths = np.where(np.isfinite(poses.depth_m), poses.depth_m * 1e4, 65535)
-    return zlib.compress(poses.frames.tobytes() + tenths.round().astype("<u2").tobytes(), 9)
+    """The grey of all pixels, uint8, then what is nearer than a box can be, uint16.
+
+    Depths are in 0.1 mm; 65535: nothing before the farthest box; 1: before the nearest one. Of
+    both, each pixel's middle value over the poses comes first, then each pose: 0 where it has that.
+    Compressed twice: once leaves a thousandth of the zeros, which is too much of so many.
+    """
+    before, behind = _stage(poses)
+    tenths = np.where(poses.depth_m <= before, 1, (poses.depth_m * 1e4).round())
+    tenths[poses.depth_m >= behind] = 65535
+    parts = _apart(poses.frames[..., 0]) + _apart(tenths.astype("<u2"))
+    return zlib.compress(zlib.compress(parts, 9), 9)
+
+
+def _stage(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
+    """Depths ``(H, W)``, metres, between which the ray of a pixel can meet a box."""
+    camera, (H, W) = poses.camera, poses.frames.shape[1:3]
+    v, u = np.mgrid[:H, :W]
+    points = from_pixels(np.stack([u, v], axis=-1), (H, W))
+    eye = camera.X_WC[:3, 3]
+    ray = camera.unproject(points, 1.0) - eye  # one metre of depth
+    before, behind = np.full((H, W), np.inf), np.full((H, W), -np.inf)
+    for low, high in _STAGE:
+        ends = np.sort([(low - eye) / ray, (high - eye) / ray], axis=0)
+        first, last = ends[0].max(axis=-1), ends[1].min(axis=-1)
+        before = np.where(first < last, np.minimum(before, first), before)
+        behind = np.where(first < last, np.maximum(behind, last), behind)
+    return before, behind
+
+
+def _apart(pictures: np.ndarray) -> bytes:
+    """Each pixel's middle value over pictures ``(P, H, W)``, then each: 0 where it has that."""
+    middle = np.sort(pictures, axis=0)[len(pictures) // 2]
+    apart = np.where(pictures == middle, 0, pictures).astype(pictures.dtype)
+    return bytes(middle.tobytes() + apart.tobytes())
 
 
 def _drawn(heatmap: np.ndarray, reconstruction: np.ndarray | None) -> bytes:

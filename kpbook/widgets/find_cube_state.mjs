@@ -66,14 +66,54 @@ export function boxesOf(state, colours) {
 /** Draw a state over its pose: {rgb (Uint8), mask}. `light` scales both parts, and the arm's grey. */
 export function drawState(state, poses, camera, colours) {
   const { H, W } = poses;
+  const { picture, depth } = backdrop(poses, state.pose, 3);
+  const mask = drawBoxes(picture, depth, H, W, camera, boxesOf(state, colours), LIGHT);
+  lighten(picture, 3, state.light);
+  return { rgb: picture, mask };
+}
+
+/** One pose without boxes: {picture: Uint8, H x W x channels (3, or 4: opaque); depth: metres}. */
+function backdrop({ grey, tenths, H, W }, pose, channels) {
   const n = H * W;
-  const rgb = poses.frames.slice(3 * n * state.pose, 3 * n * (state.pose + 1));
-  const depth = poses.depth.slice(n * state.pose, n * (state.pose + 1));
-  const mask = drawBoxes(rgb, depth, H, W, camera, boxesOf(state, colours), LIGHT);
-  if (state.light !== 1) {
-    for (let k = 0; k < rgb.length; k++) rgb[k] = Math.min(255, Math.round(rgb[k] * state.light));
+  const picture = new Uint8ClampedArray(channels * n).fill(255);
+  const depth = new Float32Array(n);
+  for (let k = 0; k < n; k++) {
+    for (let c = 0; c < 3; c++) picture[channels * k + c] = grey[pose * n + k];
+    const d = tenths[pose * n + k];
+    depth[k] = d === 65535 ? Infinity : d / 1e4;
   }
-  return { rgb, mask };
+  return { picture, depth };
+}
+
+function lighten(picture, channels, light) {
+  if (light === 1) return;
+  const lit = Uint8Array.from({ length: 256 }, (_, v) => Math.min(255, Math.round(v * light)));
+  for (let k = 0; k < picture.length; k += channels) {
+    for (let c = k; c < k + 3; c++) picture[c] = lit[picture[c]];
+  }
+}
+
+/** The scene for the eye: the same boxes over sharper poses, under the same camera. */
+export class SharpScene {
+  constructor(poses, camera, colours) {
+    this.poses = poses;
+    this.camera = camera;
+    this.colours = colours;
+    this.picture = new Uint8ClampedArray(4 * poses.H * poses.W);
+    this.depth = new Float32Array(poses.H * poses.W);
+  }
+
+  /** Draw a state into `picture`, H x W x 4, whose opacity is full, and return that. */
+  draw(state) {
+    if (this.pose !== state.pose) this.behind = backdrop(this.poses, state.pose, 4);
+    this.pose = state.pose;
+    this.picture.set(this.behind.picture);
+    this.depth.set(this.behind.depth);
+    const { H, W } = this.poses;
+    drawBoxes(this.picture, this.depth, H, W, this.camera, boxesOf(state, this.colours), LIGHT);
+    lighten(this.picture, 4, state.light);
+    return this.picture;
+  }
 }
 
 /** Where the three objects are in the image, pixels. */
@@ -133,14 +173,26 @@ export function describeParity(name, off, built) {
   return `${name}: the keypoints of ${here}${there} (image coordinates).`;
 }
 
-/** {frames: Uint8ClampedArray, depth: Float32Array} of the poses; depths came in 0.1 mm. */
+/**
+ * Poses without boxes, {grey: Uint8, tenths: Uint16 of 0.1 mm, 65535 where nothing hides a box; both
+ * count x H x W, H, W}. Each came after the poses' middle values, with 0 where it has those.
+ */
 export async function unpackPoses(view, count, H, W) {
-  const flat = await inflate(view);
-  const n = count * H * W;
-  const frames = new Uint8ClampedArray(flat.buffer, 0, 3 * n).slice();
-  const counts = new Uint16Array(flat.slice(3 * n).buffer);
-  const depth = Float32Array.from(counts, (d) => (d === 65535 ? Infinity : d / 1e4));
-  return { frames, depth };
+  const flat = await inflate(await inflate(view)); // compressed twice: most of it is zeros
+  const n = H * W;
+  const whole = (middle, own) => {
+    for (let start = 0; start < own.length; start += n) {
+      for (let k = 0; k < n; k++) if (own[start + k] === 0) own[start + k] = middle[k];
+    }
+    return own;
+  };
+  const depths = new Uint16Array(flat.slice((count + 1) * n).buffer);
+  return {
+    grey: whole(flat.subarray(0, n), flat.subarray(n, (count + 1) * n)),
+    tenths: whole(depths.subarray(0, n), depths.subarray(n)),
+    H,
+    W,
+  };
 }
 
 /** What torch drew for the first view: one keypoint's heat map, and the drawing if there is one. */

@@ -49,7 +49,8 @@ function paleFrame({ palette, pictures }, frame, H, W, surface) {
 export function drawScene(canvas, data, { H, W }, { frame, now, side, real, said, raw, counts }, k, ink) {
   const colour = colourOf(ink, k);
   const context = paintPixels(canvas, paleFrame(data, frame, H, W, ink.surface), H, W, side);
-  drawLine(context, raw, ink.muted, 1, [1, 3]);
+  drawLine(context, raw, ink.halo, 3.5);
+  drawLine(context, raw, ink.ink, 1.75, [1.5, 3]);
   real.forEach((place, t) => drawLine(context, [place, said[t]], ink.muted, 1, counts(t) ? [] : [2, 3]));
   drawLine(context, real, colour, 2.25);
   drawLine(context, said, ink.ink, 1.5, [5, 3]);
@@ -57,7 +58,7 @@ export function drawScene(canvas, data, { H, W }, { frame, now, side, real, said
   said.forEach((place, t) => drawDot(context, place, 2.5, ink.ink, counts(t)));
   drawLine(context, [real[now], said[now]], ink.halo, 5);
   drawLine(context, [real[now], said[now]], ink.ink, 2.5);
-  strokeMark(context, "dot", raw[now], ink.muted, ink.halo);
+  strokeMark(context, "dot", raw[now], ink.ink, ink.halo);
   strokeMark(context, "cross", said[now], ink.ink, ink.halo);
   strokeMark(context, k, real[now], colour, ink.halo);
 }
@@ -73,7 +74,7 @@ export function rankAt(x, { w, count }) {
   return clamp(Math.round(((x - EDGE.left) * count) / (w - EDGE.left - EDGE.right) - 0.5), 0, count - 1);
 }
 
-/** Every keypoint in the order of its fit: a dash where it was fitted, a dot where it is scored. */
+/** Every keypoint in the order of its fit: a dash where it was fitted, a dot where it is scored; `mu` may be null. */
 export function drawRanks(canvas, size, { pairs, order, chosen, mu }, ink) {
   const { w, h } = size;
   const context = startChart(canvas, w, h, ink);
@@ -86,15 +87,17 @@ export function drawRanks(canvas, size, { pairs, order, chosen, mu }, ink) {
   }
   context.textAlign = "left";
   context.fillText("best fit first", EDGE.left, h - 8);
-  drawLine(context, across(mu), ink.accent, 1.75, [6, 4]);
-  context.fillStyle = ink.accent;
-  context.fillText("µ", w - EDGE.right + 5, across(mu)[0][1]);
+  if (mu !== null) {
+    drawLine(context, across(mu), ink.accent, 1.75, [6, 4]);
+    context.fillStyle = ink.accent;
+    context.fillText("µ", w - EDGE.right + 5, across(mu)[0][1]);
+  }
   order.forEach((n, rank) => {
     const { fitError, error } = pairs[n];
     if (!Number.isFinite(error)) return;
     const [x, fitted] = rankPlace(rank, fitError, size);
     drawLine(context, [[x - 3.5, fitted], [x + 3.5, fitted]], ink.muted, 1.75);
-    drawDot(context, rankPlace(rank, error, size), n === chosen ? 4.5 : 3, ink.ink, error <= mu);
+    drawDot(context, rankPlace(rank, error, size), n === chosen ? 4.5 : 3, ink.ink, mu === null || error <= mu);
   });
 }
 

@@ -7,7 +7,7 @@ import { clamp, formatNumber, make, rangeControl } from "./core.mjs";
 import { LiveFigure, mount, moveHandle, setText } from "./figure.mjs";
 import { drawRanks, drawRuns, drawScene, errorAt, rankAt, rankPlace, runPlace } from "./judge_charts.mjs";
 import {
-  clean, describe, framesOf, judgeAll, plainNumber, scrub, shortNumber, spoken, unpack,
+  clean, describe, describeThreshold, framesOf, judgeAll, plainNumber, scrub, shortNumber, spoken, unpack,
 } from "./judge_state.mjs";
 import { INKS, colourOf, markIcon } from "./marks.mjs";
 import { toPixels, toStage } from "./pixels.mjs";
@@ -33,6 +33,7 @@ const STYLE = `
 .runs th:nth-child(4), .runs td:nth-child(4) { width: 44px; }
 .runs thead th { height: 44px; vertical-align: bottom; white-space: normal; line-height: 1.2; }
 .runs tr.mine th, .runs tr.mine td { font-weight: 600; }
+.wide { grid-template-columns: minmax(0, 1fr); gap: 12px 20px; }
 .threshold { display: grid; gap: 8px 28px; margin-top: 10px; align-items: end; }
 .rivals { margin-top: 14px; padding-top: 12px; border-top: 1px solid var(--line); }
 .rivals th { white-space: normal; line-height: 1.25; }
@@ -40,10 +41,21 @@ const STYLE = `
 @container (min-width: 620px) {
   .top { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
   .chosen { grid-template-columns: 1.2fr 1fr 1.2fr 1fr; }
+  .chosen.two { grid-template-columns: 1fr 1fr; }
+  .wide { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); }
   .threshold { grid-template-columns: 1fr 1fr; }
 }
 `;
 const TRAITS = ["network", "object", "keypoint", "frame", "mu", "fit", "in_view", "group"];
+// What each part of the figure shows; `facts` are the numbers of its table. Without `tells` nothing is
+// said of thresholds and R², which come later.
+const ALL = ["error", "r2", "px", "within", "withinR2", "needed", "tracked"];
+const PARTS = {
+  all: { title: "judge it", scene: true, keypoints: true, episodes: true, runs: true, rivals: true, tells: true, facts: ALL },
+  map: { title: "the affine map", scene: true, keypoints: true, facts: ["error", "px"] },
+  threshold: { title: "the threshold over runs", runs: true, facts: [] },
+  fit: { title: "where the map is fitted", keypoints: true, episodes: true, tells: true, facts: ["error", "r2", "within", "withinR2"] },
+};
 const GROUP_LABELS = { networks: "Networks of chapter 3", ablation: "The recipe, less one part", scenes: "The recipe, other scenes" };
 const FACTS = {
   error: "Error, mean squared", r2: "R²", px: "Root mean square, pixels", within: "Error within episodes",
@@ -52,8 +64,10 @@ const FACTS = {
 
 class JudgeItView extends LiveFigure {
   constructor(model, host, data) {
-    super(model, host, { name: "judging", title: "Live figure: judge it", traits: TRAITS, style: STYLE });
-    this.about = model.get("about");
+    const about = model.get("about");
+    super(model, host, { name: "judging", title: `Live figure: ${PARTS[about.part].title}`, traits: TRAITS, style: STYLE });
+    this.about = about;
+    this.shows = PARTS[about.part];
     this.networks = model.get("networks");
     this.recorded = model.get("recorded");
     this.data = data;
@@ -68,6 +82,11 @@ class JudgeItView extends LiveFigure {
 
   found(state = this.state()) {
     const { network, object, fit, in_view: inView } = state;
+    if (!this.about.tracks) {
+      const k = this.about.objects.indexOf(object);
+      const pair = { baseline: this.recorded.still[k] ?? NaN };
+      return { k, pair, mu: state.mu[k], network: this.networks.find(({ name }) => name === network) };
+    }
     const key = JSON.stringify([network, object, fit, inView]);
     if (this.key !== key) {
       this.key = key;
@@ -93,11 +112,11 @@ class JudgeItView extends LiveFigure {
 
   draw(state) {
     const started = performance.now();
-    const found = this.found(state);
     this.ink = INKS[this.theme];
-    this.paintScene(state, found);
-    this.paintKeypoints(found);
-    this.paintRuns(state, found);
+    const found = this.found(state);
+    if (this.shows.scene) this.paintScene(state, found);
+    if (this.shows.keypoints) this.paintKeypoints(found);
+    if (this.shows.runs) this.paintRuns(state, found);
     this.write(state, found);
     this.times.push(performance.now() - started);
     if (this.times.length > 1000) this.times.shift();
@@ -133,7 +152,7 @@ class JudgeItView extends LiveFigure {
     const { pairs, order, chosen } = found;
     const { clientWidth: w, clientHeight: h } = this.chart;
     this.chartSize = { w, h, count: order.length, limits: this.about.limits };
-    drawRanks(this.chartCanvas, this.chartSize, found, this.ink);
+    drawRanks(this.chartCanvas, this.chartSize, this.shows.tells ? found : { ...found, mu: null }, this.ink);
     const rank = order.indexOf(chosen);
     this.handles.keypoint.setAttribute("aria-valuemax", String(order.length));
     moveHandle(this.handles.keypoint, rankPlace(rank, pairs[chosen].error, this.chartSize), rank + 1,
@@ -178,7 +197,18 @@ class JudgeItView extends LiveFigure {
     });
   }
 
-  write(state, { pair, pairs, chosen, best, network, k, mu }) {
+  write(state, found) {
+    const { network, k, mu } = found;
+    if (this.shows.keypoints) this.writePair(found);
+    if (this.shows.scene) this.writeMap(found);
+    this.controls.mu.element.firstChild.textContent = `µ, largest error of a tracked ${spoken(state.object)}`;
+    this.controls.mu.set(mu);
+    for (const name of ["network", "object", "frame", "fit", "in_view", "group"]) this.controls[name].set(state[name]);
+    if (this.shows.rivals) this.writeRivals(state, network);
+  }
+
+  /** The numbers of the keypoint that is judged. */
+  writePair({ pair, pairs, chosen, best, mu }) {
     const needed = 1 - mu / pair.baseline;
     const said = {
       ...Object.fromEntries(["error", "within"].map((name) => [name, shortNumber(pair[name])])),
@@ -186,40 +216,43 @@ class JudgeItView extends LiveFigure {
       px: plainNumber(pair.px), needed: plainNumber(needed, 3),
       tracked: pair.error <= mu ? "yes" : "no",
     };
-    for (const [name, text] of Object.entries(said)) setText(this.facts[name], text);
+    for (const name of this.shows.facts) setText(this.facts[name], said[name]);
+    const [fitted, scored] = [pairs[chosen].fitError, pair.error].map(shortNumber);
+    setText(this.caption, `Keypoint ${chosen}${chosen === best ? ", the metric's choice" : ""}: ` +
+      (fitted === scored ? `error ${scored}` : `error ${fitted} where it was fitted, ${scored} where it is scored`));
+  }
+
+  writeMap({ pair, k }) {
     const { A, b } = pair;
     const term = (v, x) => `${v < 0 ? "\u2212" : "+"} ${formatNumber(Math.abs(v))}${x}`;
     const line = (o) => `${formatNumber(A[o][0])} x ${term(A[o][1], " y")} ${term(b[o], "")}`;
     setText(this.map, `Its map: (${line(0)}, ${line(1)})`);
-    setText(this.caption, `Keypoint ${chosen}${chosen === best ? ", the metric's choice" : ""}: ` +
-      `error ${shortNumber(pairs[chosen].fitError)} where it was fitted, ${shortNumber(pair.error)} where it is scored`);
-    this.truthKey.replaceChildren(markIcon(k), `the ${spoken(state.object)}`);
-    this.controls.mu.element.firstChild.textContent = `µ, largest error of a tracked ${spoken(state.object)}`;
-    this.controls.mu.set(mu);
-    for (const name of ["network", "object", "frame", "fit", "in_view", "group"]) this.controls[name].set(state[name]);
-    this.writeRivals(state, network);
+    this.truthKey.replaceChildren(markIcon(k), `the ${spoken(this.about.objects[k])}, solid path`);
   }
 
   /** What the other metrics say: numbers of kpbook.judge, but for the thresholds. */
-  writeRivals({ mu }, { name, metrics, errors }) {
+  writeRivals({ mu, fit, in_view: inView }, { name, metrics, errors }) {
     const yes = errors.map((error, k) => error <= mu[k]);
     const rows = metrics.map(({ metric, objects, all }) =>
       [metric, ...this.about.objects.map((_, k) => (objects.length ? plainNumber(objects[k]) : "")), plainNumber(all)]);
     rows.push(["tracked, at these µ", ...yes.map((on) => (on ? "yes" : "no")), `${yes.filter(Boolean).length} of ${yes.length}`]);
-    const text = JSON.stringify([name, rows]);
+    const other = fit === "same" || inView ? `; the numbers above are ${fit === "same" ? "fitted where they are scored" : ""}` +
+      `${fit === "same" && inView ? ", " : ""}${inView ? "of frames in view" : ""}, so they differ` : "";
+    const text = JSON.stringify([name, rows, other]);
     if (this.rivalText === text) return;
     this.rivalText = text;
     setText(this.rivalCaption, `${name} by every metric, as kpbook.judge says: maps fitted on ${this.about.episodes} episodes, ` +
-      `the metric's keypoints, scored on the ${this.about.episodes} others, all frames`);
+      `the metric's keypoints, scored on the ${this.about.episodes} others, all frames${other}`);
     this.rivalBody.replaceChildren(...rows.map(([metric, ...cells]) =>
       make("tr", { "data-metric": metric }, make("th", { scope: "row" }, metric), ...cells.map((cell) => make("td", {}, cell)))));
   }
 
   describe(state) {
     const { pair, chosen, best, k, mu } = this.found(state);
+    if (!this.about.tracks) return describeThreshold(state.object, mu, k, this.counted(state), pair.baseline);
     const row = this.counted(state).find(({ run }) => run === state.network);
     const runs = row && { run: row.run, hit: row.hits[k], runs: row.runs };
-    return describe({ ...state, muHere: mu }, pair, chosen, best, runs);
+    return describe({ ...state, muHere: this.shows.tells ? mu : null }, pair, chosen, best, runs);
   }
 
   // Building.
@@ -227,12 +260,17 @@ class JudgeItView extends LiveFigure {
   parts() {
     const c = (this.controls = this.buildControls());
     this.handles = { frame: this.buildFrameHandle(), keypoint: this.buildKeypointHandle(), mu: this.buildMuHandle() };
+    const { scene, keypoints, episodes, runs, rivals } = this.shows;
+    const chosen = [
+      keypoints && c.network, c.object, episodes && c.fit, episodes && c.in_view,
+      runs && !keypoints && Object.keys(this.recorded.groups).length && c.group,
+    ].filter(Boolean).map(({ element }) => element);
     return [
-      make("div", { class: "chosen" }, c.network.element, c.object.element, c.fit.element, c.in_view.element),
-      make("div", { class: "top" }, this.buildScene(), this.buildSide()),
-      this.buildRuns(),
-      this.buildRivals(),
-    ];
+      make("div", { class: episodes ? "chosen" : "chosen two" }, ...chosen),
+      keypoints && make("div", { class: scene ? "top" : "" }, ...(scene ? [this.buildScene()] : []), this.buildSide()),
+      runs && this.buildRuns(),
+      rivals && this.buildRivals(),
+    ].filter(Boolean);
   }
 
   buildControls() {
@@ -327,26 +365,27 @@ class JudgeItView extends LiveFigure {
     this.map = make("p", { class: "map" });
     const key = (mark, words) => make("span", {}, markIcon(mark, "key"), words);
     return make("div", {}, this.stage,
-      make("div", { class: "legend" }, this.truthKey, key("cross", "its keypoint, mapped"), key("dot", "the keypoint itself")),
+      make("div", { class: "legend" }, this.truthKey, key("cross", "its keypoint, mapped, dashed"), key("dot", "the keypoint itself, dotted")),
       this.map, this.controls.frame.element);
   }
 
   buildSide() {
     this.facts = {};
-    const rows = Object.entries(FACTS).map(([name, words]) =>
-      make("tr", {}, make("th", { scope: "row" }, words), (this.facts[name] = make("td", { "data-fact": name }))));
+    const rows = this.shows.facts.map((name) =>
+      make("tr", {}, make("th", { scope: "row" }, FACTS[name]), (this.facts[name] = make("td", { "data-fact": name }))));
+    const full = this.shows.tells ? ", full if at most µ" : "";
     this.chartCanvas = make("canvas", { role: "img", "aria-label":
-      "Every keypoint's error for this object: a dash where its map was fitted, a dot where it is scored, full if tracked",
+      `Every keypoint's error for this object: a dash where its map was fitted, a dot where it is scored${full}`,
       click: (event) => {
         this.chooseRank(rankAt(event.offsetX, this.chartSize));
         this.save.flush();
       } });
     this.chart = make("div", { class: "chart" }, this.chartCanvas, this.handles.keypoint);
     this.caption = make("figcaption");
-    return make("div", { class: "side" },
+    return make("div", { class: this.shows.scene ? "side" : "side wide" },
       make("table", {}, make("tbody", {}, ...rows)),
       make("figure", {}, this.chart, this.caption,
-        make("div", { class: "legend" }, "All keypoints: dash, error of the fit; dot, error where scored, full if at most µ")));
+        make("div", { class: "legend" }, `All keypoints: dash, error of the fit; dot, error where scored${full}`)));
   }
 
   buildRuns() {
@@ -355,7 +394,7 @@ class JudgeItView extends LiveFigure {
       const sorry = "The book's recorded runs are not beside this figure, so it cannot count how many of them track.";
       return make("div", { class: "runs" }, make("p", { class: "hint" }, sorry), controls);
     }
-    controls.prepend(this.controls.group.element);
+    if (this.shows.keypoints) controls.prepend(this.controls.group.element);
     const head = (text) => make("th", { scope: "col" }, text);
     [this.axisCell, this.hitHead] = [make("th", { scope: "col" }, make("span", { class: "sr" }, "tracking error")), head("")];
     this.runsBody = make("tbody");
@@ -374,11 +413,15 @@ class JudgeItView extends LiveFigure {
   }
 
   buttons() {
-    return [make("button", { type: "button", click: () => this.set({ keypoint: -1 }) }, "The metric's keypoint"),
-      make("button", { type: "button", click: () => this.set({ mu: [...this.about.thresholds] }) }, "The paper's µ")];
+    const button = (words, changes) => make("button", { type: "button", click: () => this.set(changes()) }, words);
+    return [
+      this.shows.keypoints && button("The metric's keypoint", () => ({ keypoint: -1 })),
+      this.shows.runs && button("The paper's µ", () => ({ mu: [...this.about.thresholds] })),
+    ].filter(Boolean);
   }
 
   footer() {
+    if (!this.about.tracks) return [];
     this.parity = make("p", { class: "hint parity" });
     const off = Math.max(...this.networks.flatMap(({ errors, chosen }, i) => errors.map((error, k) => {
       const frames = { ...framesOf({ fit: "other", in_view: false }, k, this.data.seen, this.about), H: 2, W: 2 };
@@ -398,7 +441,7 @@ class JudgeItView extends LiveFigure {
         return { ...pair, chosen, best, order, mu, k };
       },
       runs: () => this.counted(this.state()),
-      path: () => ({ real: this.path.real, said: this.path.said, now: this.path.now }),
+      path: () => ({ real: this.path.real, said: this.path.said, raw: this.path.raw, now: this.path.now }),
       parity: () => this.off,
       link: () => this.link(),
       redraw: () => this.redraw(),

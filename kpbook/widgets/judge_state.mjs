@@ -25,7 +25,8 @@ export function clean(raw, { about, networks, recorded }) {
 
 /**
  * The bytes of kpbook.widgets.judge_it: {palette, pictures, seen, tracks}. `tracks` holds one list
- * for the truth and one for each network, each of [x, y] tracks over all frames.
+ * for the truth and one for each network, each of [x, y] tracks over all frames. A part of the
+ * figure without a scene has no palette and no pictures; one without a trajectory has nothing.
  */
 export async function unpack(view, about, counts) {
   const flat = await inflate(view);
@@ -34,8 +35,9 @@ export async function unpack(view, about, counts) {
   let start = 0;
   const take = (n) => flat.slice(start, (start += n));
   const palette = take(3 * colours);
-  const common = take(H * W);
-  const pictures = take(episodes * T * H * W).map((v, i) => (v ? v - 1 : common[i % (H * W)]));
+  const common = take(colours ? H * W : 0);
+  const pictures = take(colours ? episodes * T * H * W : 0).map((v, i) => (v ? v - 1 : common[i % (H * W)]));
+  if (!about.tracks) return { palette, pictures, seen: flat, tracks: [] };
   const seen = take(frames * objects.length);
   const tracks = [objects.length, ...counts].map((points) => {
     const low = new Float64Array(take(16 * points).buffer);
@@ -100,13 +102,28 @@ export function spoken(object) {
   return object.replaceAll("_", " ");
 }
 
+/**
+ * Where the threshold stands, in words: `rows` of the recorded runs, the last of which is the recipe's;
+ * `still` the error of a constant on the recipe's episodes.
+ */
+export function describeThreshold(object, mu, k, rows, still) {
+  const [hits, runs] = [(row) => row.hits[k], (row) => row.runs].map((of) => rows.reduce((sum, row) => sum + of(row), 0));
+  const last = rows.at(-1);
+  const counted = last
+    ? `${hits} of ${runs} runs track the ${spoken(object)}, of ${last.run}'s ${last.hits[k]} of ${last.runs}`
+    : "no runs are recorded";
+  const asks = Number.isFinite(still) ? `, which asks for an R² of ${plainNumber(1 - mu / still)} on the recipe's episodes` : "";
+  return `At µ = ${shortNumber(mu)}${asks}: ${counted}.`;
+}
+
 /** The result in words, for the line that is read aloud. */
 export function describe(state, pair, chosen, best, runs) {
-  const mu = state.muHere;
+  const mu = state.muHere; // null: R² and thresholds are not known yet
+  const who = `${state.network}, ${spoken(state.object)}: keypoint ${chosen}${chosen === best ? ", the metric's choice" : ""}. `;
+  if (mu === null) return `${who}Error ${shortNumber(pair.error)}, ${plainNumber(pair.px, 1)} pixels.`;
   const tracked = pair.error <= mu ? "tracked" : "not tracked";
   const follows = Number.isFinite(pair.withinR2) ? plainNumber(pair.withinR2) : "undefined, since it stands still";
   const share = runs ? ` Of the recorded runs of ${runs.run}, ${runs.hit} of ${runs.runs} track it.` : "";
-  return `${state.network}, ${spoken(state.object)}: keypoint ${chosen}${chosen === best ? ", the metric's choice" : ""}. ` +
-    `Error ${shortNumber(pair.error)}, R² ${plainNumber(pair.r2)}, ${plainNumber(pair.px, 1)} pixels; R² within episodes ${follows}. ` +
+  return `${who}Error ${shortNumber(pair.error)}, R² ${plainNumber(pair.r2)}, ${plainNumber(pair.px, 1)} pixels; R² within episodes ${follows}. ` +
     `At µ = ${shortNumber(mu)} it is ${tracked}.${share}`;
 }

@@ -26,6 +26,13 @@ function ontoPixels({ fx, fy, cx, cy }, [X, Y, Z]) {
   return [cx + (fx * X) / Z, cy + (fy * Y) / Z];
 }
 
+/** The same camera with `scale` times as many pixels a side; the image's edges stay. */
+export function resized(camera, scale) {
+  const { fx, fy, cx, cy } = camera;
+  const middle = (c) => (c + 0.5) * scale - 0.5; // measured from the edge, not from a pixel's centre
+  return { ...camera, fx: scale * fx, fy: scale * fy, cx: middle(cx), cy: middle(cy) };
+}
+
 /** The point of the world's plane z = height that a pixel sees, or null if it sees none. */
 export function pointOnPlane(camera, [u, v], height) {
   const { R, t } = camera;
@@ -61,11 +68,12 @@ export function visibleFaces(camera, box, light = LIGHT) {
 /**
  * Draw boxes into a picture, each pixel by what is nearest at its centre.
  *
- * `rgb` (Uint8, H x W x 3) and `depth` (metres, H x W) are changed; `depth` starts as the recorded
- * one. Returns the box that each pixel shows, as its index plus 1, 0 where none (Uint8, H x W).
+ * `rgb` (Uint8, H x W x 3, or x 4, whose last stays) and `depth` (metres, H x W) are changed; `depth`
+ * starts as the recorded one. Returns the box that each pixel shows, as its index plus 1, 0 where none (Uint8, H x W).
  */
 export function drawBoxes(rgb, depth, H, W, camera, boxes, light = LIGHT) {
   const mask = new Uint8Array(H * W);
+  const channels = rgb.length / (H * W);
   boxes.forEach((box, index) => {
     for (const face of visibleFaces(camera, box, light)) {
       const colour = face.colour.map((c) => Math.min(255, Math.floor(c)));
@@ -82,7 +90,7 @@ export function drawBoxes(rgb, depth, H, W, camera, boxes, light = LIGHT) {
           if (!(z < depth[k])) continue;
           depth[k] = z;
           mask[k] = index + 1;
-          rgb.set(colour, 3 * k);
+          rgb.set(colour, channels * k);
         }
       }
     }

@@ -137,5 +137,5 @@ export function fromFields(fields) {
       const [x, y, height] = fields[name].split(",");
       return { x, y, height };
     });
-  return { ...fields, blobs };
+  return blobs.length ? { ...fields, blobs } : fields;
 }

@@ -79,15 +79,44 @@ test("the border pixels' centres are at -1 and 1", () => {
   assert.deepEqual(pixels.toPixels([-0.25, 0], 5, 9), [3, 2]);
 });
 
-test("poses unpack to frames and metres", async () => {
-  const frames = Uint8Array.from({ length: 2 * 3 * 4 }, (_, k) => k);
-  const depth = Uint16Array.from([1, 10000, 65535, 20000, 5, 6, 7, 8]);
-  const bytes = deflateSync(Buffer.concat([Buffer.from(frames), Buffer.from(depth.buffer)]));
-  const poses = await figure.unpackPoses(bytes, 2, 2, 2);
-  assert.deepEqual([...poses.frames], [...frames]);
-  assert.equal(poses.depth[1], 1);
-  assert.equal(poses.depth[2], Infinity);
-  assert.ok(Math.abs(poses.depth[0] - 1e-4) < 1e-9);
+// Two poses of 1 x 3 pixels; a zero is what the first row has.
+const packed = () => {
+  const grey = Uint8Array.from([10, 20, 30, 0, 200, 0, 0, 0, 100]);
+  const tenths = Uint16Array.from([1, 65535, 20000, 0, 10000, 0, 0, 0, 65535]);
+  return deflateSync(deflateSync(Buffer.concat([Buffer.from(grey), Buffer.from(tenths.buffer, 0, 18)])));
+};
+const straight = { fx: 3, fy: 3, cx: 1, cy: 0, R: [1, 0, 0, 0, 1, 0, 0, 0, 1], t: [0, 0, 0] };
+
+test("poses unpack to greys and tenths of a millimetre", async () => {
+  const poses = await figure.unpackPoses(packed(), 2, 1, 3);
+  assert.deepEqual([...poses.grey], [10, 200, 30, 10, 20, 100]);
+  assert.deepEqual([...poses.tenths], [1, 10000, 20000, 1, 65535, 65535]);
+});
+
+test("a cube is drawn where nothing recorded is nearer, for the network and for the eye alike", async () => {
+  const poses = await figure.unpackPoses(packed(), 2, 1, 3);
+  const colours = { cube: [0, 1, 0], target: [0, 0, 1] };
+  for (const [pose, away, shown] of [[0, 0.9, 1], [0, 1.1, 0], [1, 1.1, 1]]) { // pose 0 has one metre there
+    const camera = { ...straight, fx: 20, t: [0, -figure.CUBE, away] };
+    const state = { cube: [0, 0], target: [9, 9], yaw: 0, pose, light: 1 };
+    const { rgb, mask } = figure.drawState(state, poses, camera, colours);
+    assert.deepEqual([...mask], [0, shown, 0]);
+    const eye = [...new figure.SharpScene(poses, camera, colours).draw(state)];
+    assert.deepEqual(eye.filter((_, k) => k % 4 < 3), [...rgb]);
+    assert.deepEqual(eye.filter((_, k) => k % 4 === 3), [255, 255, 255]);
+  }
+});
+
+test("the picture for the eye forgets the last one, and light changes both alike", async () => {
+  const poses = await figure.unpackPoses(packed(), 2, 1, 3);
+  const colours = { cube: [0, 1, 0], target: [0, 0, 1] };
+  const near = { ...straight, t: [0, -figure.CUBE, 0.1] };
+  const scene = new figure.SharpScene(poses, near, colours);
+  const state = { cube: [0, 0], target: [9, 9], yaw: 0, pose: 1, light: 1.5 };
+  scene.draw({ ...state, pose: 0, light: 0.4, yaw: 45 });
+  const { rgb } = figure.drawState(state, poses, near, colours);
+  assert.deepEqual([...scene.draw(state)].filter((_, k) => k % 4 < 3), [...rgb]);
+  assert.deepEqual([...rgb].slice(0, 3), [15, 15, 15]);
 });
 
 test("heat map and drawing of the first view unpack to shares of one", async () => {

@@ -79,7 +79,16 @@ test("the words say who, how well and whether", () => {
   assert.equal(words, "a, end effector: keypoint 3, the metric's choice. Error 0.0123, R² 0.90, 3.2 pixels; " +
     "R² within episodes undefined, since it stands still. At µ = 0.1 it is tracked. " +
     "Of the recorded runs of a, 5 of 6 track it.");
+  assert.equal(state.describe({ ...view, muHere: null }, pair, 3, 3),
+    "a, end effector: keypoint 3, the metric's choice. Error 0.0123, 3.2 pixels.");
   assert.match(state.describe({ ...view, muHere: 0.01 }, pair, 2, 3), /keypoint 2\. .* At µ = 0\.01 it is not tracked\.$/);
+});
+
+test("the words of the threshold count all runs and the recipe's, and say what it asks", () => {
+  const rows = [{ run: "a", hits: [1, 2], runs: 4 }, { run: "rarity", hits: [5, 6], runs: 6 }];
+  assert.equal(state.describeThreshold("end_effector", 0.1, 1, rows, 0.4), "At µ = 0.1, which asks for an R² of 0.75 " +
+    "on the recipe's episodes: 8 of 10 runs track the end effector, of rarity's 6 of 6.");
+  assert.equal(state.describeThreshold("cube", 0.015, 0, [], NaN), "At µ = 0.015: no runs are recorded.");
 });
 
 test("numbers that do not exist are a dash", () => {

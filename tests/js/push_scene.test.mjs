@@ -30,6 +30,27 @@ test("a pixel's point on a plane projects back onto the pixel", () => {
   near(pixel[1], 10);
 });
 
+test("a camera with more pixels sees the same: the image's edges stay", () => {
+  const sharp = scene.resized(above, 4);
+  const place = (camera, side) => scene.projectPoint(camera, [0.1, 0.2, 0.5]).pixel.map((v) => (v + 0.5) / side);
+  const [[x, y], [u, v]] = [place(above, 64), place(sharp, 256)];
+  near(u, x);
+  near(v, y);
+});
+
+test("a picture with a fourth channel keeps it", () => {
+  const H = 16;
+  const camera = { ...above, cx: 7.5, cy: 7.5 };
+  const draw = (channels) => {
+    const picture = new Uint8ClampedArray(channels * H * H).fill(9);
+    scene.drawBoxes(picture, new Float64Array(H * H).fill(9), H, H, camera, [box()]);
+    return [...picture];
+  };
+  const four = draw(4);
+  assert.deepEqual(four.filter((_, k) => k % 4 < 3), draw(3));
+  assert.ok(four.every((value, k) => k % 4 < 3 || value === 9));
+});
+
 test("a plane behind the camera has no point", () => {
   assert.equal(scene.pointOnPlane(above, [40, 10], 2), null);
 });

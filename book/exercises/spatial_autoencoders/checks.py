@@ -9,12 +9,127 @@ from kpbook.episodes import Episodes
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 
+NOTHING = "nothing came back: is there a `return`?"
+
+
+def check_acceleration_loss(answer):
+    """The velocity loss, eq. (3.3): "correct", or what is wrong."""
+    rng = torch.Generator().manual_seed(3)
+    points = torch.randn(3, 6, 4, 2, generator=rng, dtype=torch.float64)
+    got = answer(points)
+    if got is ...:
+        return "not written yet: return one number"
+    if got is None:
+        return NOTHING
+    if not isinstance(got, torch.Tensor):
+        return (
+            f"a {type(got).__name__}, expected a tensor of one number: "
+            "gradients need it, so no .item() and no numpy"
+        )
+    if got.ndim:
+        return (
+            f"shape {tuple(got.shape)}, expected a tensor of one number: "
+            "take the mean"
+        )
+    second = points.diff(n=2, dim=1)
+    right = second.square().mean()
+    slips = {
+        "correct": right,
+        "this penalises speed: take the difference of the differences, too": (
+            points.diff(dim=1).square().mean()
+        ),
+        "one difference too many": points.diff(n=3, dim=1).square().mean(),
+        "time is axis 1; these are differences between snippets": (
+            points.diff(n=2, dim=0).square().mean()
+        ),
+        "these are differences between keypoints: time is axis 1": (
+            points.diff(n=2, dim=2).square().mean()
+        ),
+        "absolute values: square them": second.abs().mean(),
+        "a sum: take the mean": second.square().sum(),
+        "a sum over x and y: take the mean over the coordinates, too": (
+            2 * right
+        ),
+        "a sum over the keypoints: take the mean over them, too": 4 * right,
+        "square first, then take the mean: differences of both signs cancel": (
+            second.mean().square()
+        ),
+        "a root: eq. (3.3) has none": right.sqrt(),
+        "the square comes after both differences": (
+            (points[:, 1:] - points[:, :-1]).square().diff(dim=1).mean()
+        ),
+        "every other frame: subtract neighbours": (
+            (points[:, 2:] - points[:, :-2]).square().mean()
+        ),
+    }
+    for message, value in slips.items():
+        if torch.isclose(got, value):
+            return message
+    return "a number, but not that of eq. (3.3): two differences, then a mean"
+
+
+def check_rarity_table(answer):
+    """The weights of colours, eq. (3.6): "correct", or what is wrong."""
+    frames = np.full((1, 10, 20, 3), 250, np.uint8)
+    frames[0, :4, :, 1] = 10  # 80 pixels of 200
+    frames[0, 0, :16, 2] = 10  # 16 of them
+    frames[0, 0, 0] = 0  # one: below the floor
+    floor, size = 0.02, 4**3
+    got = answer(frames, 4, floor)
+    if got is ...:
+        return "not written yet: return one weight for each colour"
+    if got is None:
+        return NOTHING
+    if np.shape(got) != (size,):
+        return f"shape {np.shape(got)}, expected ({size},): a weight a colour"
+    channels = np.moveaxis(frames.astype(int) * 4 // 256, -1, 0)
+    colour = (channels[0] * 4 + channels[1]) * 4 + channels[2]
+    share = np.bincount(colour.ravel(), minlength=size) / colour.size
+    met = share > 0
+    if not np.isfinite(np.asarray(got)[met]).all():
+        return (
+            "infinite or nan: most colours never occur, and 1 / 0 is no "
+            "weight; the floor prevents that"
+        )
+    floored = np.maximum(share, floor)
+    weight = 1 / floored
+
+    def normal(weight):
+        return weight / (share @ weight)
+
+    slips = {
+        "correct": normal(weight),
+        "Z is missing: the mean over *pixels* must be 1": weight,
+        "the weights' mean over colours is 1; over pixels it must be: "
+        "weight each by its share": weight / weight.mean(),
+        "the mean over the colours that occur is 1; over pixels it must be": (
+            weight / weight[met].mean()
+        ),
+        "the weights' sum is 1: use their mean over pixels": (
+            weight / weight.sum()
+        ),
+        "common colours weigh more: divide by the share": normal(floored),
+        "no floor: a colour of one pixel weighs as much as an object": normal(
+            1 / np.where(met, share, 1)
+        ),
+        "the floor is added: it is a maximum": normal(1 / (share + floor)),
+        "the smaller of share and floor: take the larger": normal(
+            1 / np.minimum(np.where(met, share, 1), floor)
+        ),
+    }
+    for message, value in slips.items():
+        if np.allclose(np.asarray(got)[met], value[met]):
+            return message
+    return "not the weights of eq. (3.6): check Z, then the floor"
+
 
 def check_basic_cell_to_pixel(answer):
     """Exercise 3.1: "correct", or what is wrong."""
     got = [answer(i) for i in (0, 1, 32)]
     if ... in got:
         return "not written yet: return the pixel of cell i"
+    if None in got:
+        return NOTHING
     right = [8 * i - 3.5 for i in (0, 1, 32)]
     if np.allclose(got, right):
         return "correct"
@@ -56,7 +171,10 @@ def check_basic_cell_to_pixel(answer):
             f"neighbours are {got[1] - got[0]} pixels apart: three strides of "
             "2 make 8"
         )
-    return f"cell 0 at pixel {got[0]}, expected {right[0]}"
+    return (
+        f"neighbours are right, but cell 0 is not at pixel {got[0]}: follow it "
+        "through the three poolings, one after the other"
+    )
 
 
 def check_score_needed(answer):
@@ -64,6 +182,8 @@ def check_score_needed(answer):
     got = answer(117 * 117, 25, 0.7, 2.0)
     if got is ...:
         return "not written yet: return one number"
+    if got is None:
+        return NOTHING
     odds, ratio = 0.7 / 0.3, (117 * 117 - 25) / 25
     right = 2.0 * math.log(odds * ratio)
     slips = {
@@ -94,6 +214,13 @@ def check_velocity_loss(answer):
     got = answer(points, weight)
     if got is ...:
         return "not written yet: return one number"
+    if got is None:
+        return NOTHING
+    if not isinstance(got, torch.Tensor):
+        return (
+            f"a {type(got).__name__}, expected one number as a tensor: "
+            "gradients need it"
+        )
     if got.ndim:
         return f"shape {tuple(got.shape)}, expected one number: take the mean"
     part = weight / weight.sum()
@@ -116,6 +243,9 @@ def check_velocity_loss(answer):
         "a sum over the coordinates, not their mean": 2 * of(second),
         "weights that do not sum to 1": of(second) * weight.sum(),
         "the weights are missing": second.square().mean(),
+        "the parts already sum to 1: add the keypoints up, no mean over them": (
+            of(second) / 4
+        ),
         "every other frame: neighbours only": of(
             points[:, 2:] - points[:, :-2]
         ),
@@ -132,6 +262,8 @@ def check_rarity(answer):
     got = answer(labels, 0.5)
     if got is ...:
         return "not written yet: return an array"
+    if got is None:
+        return NOTHING
     if np.shape(got) != labels.shape:
         return (
             f"shape {np.shape(got)}, expected {labels.shape}: one weight for "
@@ -150,6 +282,9 @@ def check_rarity(answer):
         "common labels weigh more: the power is negative": p**0.5
         / (p**0.5).mean(),
         "the mean is not 1: divide by it": p**-0.5,
+        "counts, not shares, and the mean is not 1: divide by it": (
+            (10 * p) ** -0.5
+        ),
         "the sum is 1, not the mean": p**-0.5 / (p**-0.5).sum(),
         "the power is ignored": p**-1 / (p**-1).mean(),
         "counted in each row alone: rarity is over all frames": rows**-0.5
@@ -169,6 +304,8 @@ def check_my_switch(answer):
     options = answer()
     if not options:
         return "not written yet: return a dict with one option of build"
+    if not isinstance(options, dict):
+        return 'a dict, please: {"name of the option": its value}'
     some = Episodes.sample()[:40]
     x = to_float(some.flat().images[::20])
     try:

@@ -27,7 +27,9 @@ _NEVER = 0.01  # share of a place where a keypoint has never been: 4.6 in the so
 
 
 class Recipe(SpatialAutoencoder):
-    """A spatial autoencoder with our additions; built step by step in chapter 3, section 3.7.
+    """A spatial autoencoder with our additions.
+
+    Built step by step in chapter 3, section 3.7, and on its page, ``book/recipe.ipynb``.
 
     Args:
         encoder: As for :class:`SpatialAutoencoder`.
