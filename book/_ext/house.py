@@ -3,6 +3,7 @@
 - Execution cache. jupyter-cache compares code cells only, so a change in ``kpbook`` would go
   unnoticed. The cache's folder therefore carries a digest of everything else a chapter reads:
   the package, its data, the stored results, the tier and the versions of Python and torch.
+  What it does not hold is executed on all cores at once.
 - Markup. What Sphinx and myst-nb write is repaired on its way to the page: roles and names that
   screen readers stumble over, numbered formulas, and the front door, a bare redirect.
 - Third-party bundles. MathJax and onnxruntime-web are copied from ``book/node_modules`` into the
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -23,6 +25,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -104,6 +108,26 @@ def say_pending(app: Sphinx, config: Config) -> None:
     """Give pages ``{{ pending }}``: what they say of links to an address without an owner."""
     said = address.pending(address.source()[0])
     config.myst_substitutions = {**(config.myst_substitutions or {}), "pending": said}
+
+
+def execute_chapters(app: Sphinx) -> None:
+    """Execute the notebooks that the cache does not know, as many at a time as there are cores.
+
+    myst-nb takes what it finds in the cache and executes the rest one by one; it also reports what
+    fails here, for it then executes that once more.
+    """
+    if app.builder.format != "html":
+        return
+    cache = get_cache(str(app.config.nb_execution_cache_path))
+    for page in sorted(app.env.found_docs):
+        path = Path(app.env.doc2path(page))
+        if path.suffix == ".ipynb":
+            cache.add_nb_to_project(str(path))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are taken
+    quiet = logging.getLogger("kpbook.chapters")
+    quiet.setLevel(logging.ERROR)  # else every process reports its end
+    executor = load_executor("local-parallel", cache, quiet)
+    executor.run_and_cache(timeout=app.config.nb_execution_timeout)
 
 
 def copy_bundles(app: Sphinx, exception: Exception | None) -> None:
@@ -203,6 +227,7 @@ def write_front_door(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx; myst-nb reads its configuration at builder-inited, after ours."""
     app.connect("config-inited", choose_cache, priority=1)
+    app.connect("env-before-read-docs", lambda app, env, names: execute_chapters(app))
     app.connect("config-inited", say_pending, priority=1)
     app.connect("html-page-context", repair_markup, priority=900)  # after the theme's
     app.connect("build-finished", copy_bundles)
