@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=10"]
-WORKERS = ["-n", "2"]
+WORKERS = ["-n", "2", "--dist", "worksteal"]  # neighbours share what a module sets up
 # nbval runs cells in kernels; our settings for warnings and doctests are for our own process.
 NBVAL = [
     *["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "--dist", "loadfile"],
@@ -35,7 +35,7 @@ PARTS: dict[str, list[list[str]]] = {
     "notebooks": [[*PYTEST, *WORKERS, *NBVAL, "book"]],
     "site": [[str(BIN / "jupyter-book"), "build", ".", "--all", "-W", "--keep-going", "-q"]],
     "browser": [
-        [*PYTEST, *WORKERS, "--dist", "load", "-m", "site and not alone", "tests"],
+        [*PYTEST, *WORKERS, "-m", "site and not alone", "tests"],
         [*PYTEST, "-m", "alone", "tests"],
     ],
 }
