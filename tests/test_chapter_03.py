@@ -471,6 +471,7 @@ def test_wrong_switches_are_told_apart(options, message):
     assert message in CHECKS["check_my_switch"](lambda: copy.deepcopy(options))
 
 
+@pytest.mark.slow
 def test_an_interval_over_networks_does_not_depend_on_the_hash_of_their_names():
     """catches: a set of words, whose order is another one in each process"""
     script = (

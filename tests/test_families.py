@@ -85,6 +85,7 @@ def test_its_keypoints_are_detected_and_judged_in_each_view(balls, view):
     assert verdict.tracked.all()
 
 
+@pytest.mark.slow
 def test_it_learns_is_kept_and_exported(balls, tmp_path):
     train, validation = balls.split((8, 8), seed=0)
     extractor = registry.build("triangulating")

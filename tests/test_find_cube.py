@@ -176,6 +176,7 @@ def test_a_network_that_does_not_draw_is_shown_without_a_drawing() -> None:
     assert len(zlib.decompress(figure.drawn)) == h * w
 
 
+@pytest.mark.slow
 def test_the_still_shows_the_chosen_network() -> None:
     name = "keynet-quarter-vel-std-bg"
     still = FindTheCube("rarity", name, network=name).still()

@@ -499,6 +499,7 @@ def test_performance_builds_with_no_file_at_all(tmp_path, monkeypatch):
     assert "not recorded yet" in shown_by("performance", tmp_path / "results", monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["ledger", "performance"])
 def test_a_page_builds_from_what_is_recorded_today(page, tmp_path, monkeypatch):
     folder = tmp_path / "results"

@@ -94,6 +94,7 @@ def test_a_fresh_world_moves_bit_for_bit_as_panda_gym(world):
     stock.close()
 
 
+@pytest.mark.slow
 def test_an_episode_is_the_same_first_after_others_and_in_another_process(world):
     """The episode has contacts; panda-gym's reset fails here by centimetres."""
     observations, _ = play(world, CONTACT)
@@ -121,6 +122,7 @@ def test_panda_gyms_reset_is_not_repeatable_which_is_why_ours_rebuilds():
     assert not np.array_equal(first, again)
 
 
+@pytest.mark.slow
 def test_both_looks_move_bit_for_bit_alike(world):
     """Collision meshes are drawn, not simulated anew: same inertias, joints and contacts."""
     full = PushWorld(look="full", image_size=8)

@@ -602,6 +602,7 @@ def test_episodes_are_recorded_once_and_read_by_every_job(config, sweep):
 # -- every metric over the runs -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_metrics_of_all_finished_runs_and_only_new_ones_again(
     config, tmp_path, capsys, monkeypatch
 ):
@@ -736,6 +737,7 @@ def test_metrics_say_what_is_wrong(config, tmp_path, capsys):
 # -- trained weights on other frames --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, capsys):
     trained = config()
     assert main([str(trained), "--out", str(tmp_path / "c"), "--jobs", "1"]) == 0
