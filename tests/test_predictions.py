@@ -190,6 +190,7 @@ def test_a_wrong_guess_is_told_how_far_off_it_is_and_no_guess_is_asked_again(vis
     box.get_by_label(field["label"], exact=True).fill("a third")
     button.click()
     assert "Type a number" in box.locator(".kp-wrong").inner_text()
+    assert box.locator("[aria-invalid=true]").count() == 1
     scale = 100 if field["label"].endswith("%") else 1
     wrong = scale * (5 * answers[field["name"]] or 1)
     box.get_by_label(field["label"], exact=True).fill(f"{wrong:.9g}")

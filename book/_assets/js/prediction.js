@@ -36,11 +36,9 @@ document.addEventListener("DOMContentLoaded", () => {
   function howNear(guess, answer, percent) {
     if (guess === answer) return "exactly right";
     const ratio = guess / answer;
-    if (!(ratio > 0) || !Number.isFinite(ratio)) {
-      return `off by ${inWords(Math.abs(guess - answer), percent)}`;
-    }
     if (Math.abs(ratio - 1) <= 0.1) return "within 10 %";
-    const side = Math.abs(guess) > Math.abs(answer) ? "large" : "small";
+    if (!(answer > 0 && guess > 0)) return `off by ${inWords(Math.abs(guess - answer), percent)}`;
+    const side = guess > answer ? "large" : "small";
     const times = Math.max(ratio, 1 / ratio);
     if (times < 2) return `${inWords(Math.abs(ratio - 1), true)} too ${side}`;
     return `${inWords(Number(times.toPrecision(2)))} times too ${side}`;
@@ -200,7 +198,10 @@ document.addEventListener("DOMContentLoaded", () => {
       if (box.dataset.state === "revealed") return;
       const guesses = parts.map((part) => (compare ? part.read() : null));
       const bad = guesses.find((guess) => guess instanceof Error);
-      parts.forEach((part, k) => part.input.toggleAttribute("aria-invalid", guesses[k] instanceof Error));
+      parts.forEach(({ input }, k) => {
+        if (guesses[k] instanceof Error) input.setAttribute("aria-invalid", "true");
+        else input.removeAttribute("aria-invalid");
+      });
       wrong.textContent = bad ? bad.message : compare && guesses.every((g) => g === null) ? "Make a guess first." : "";
       if (wrong.textContent) {
         parts[Math.max(0, guesses.indexOf(bad))].input.focus();
