@@ -406,10 +406,13 @@ def weighted(second, weight):
         (lambda z, w: weighted(z.diff(n=2, dim=1), w) * w.sum(), "do not sum to 1"),
         (lambda z, w: z.diff(n=2, dim=1).square().mean(), "the weights are missing"),
         (lambda z, w: weighted(z[:, 2:] - z[:, :-2], w), "neighbours only"),
-        (lambda z, w: z.diff(n=2, dim=1).square().mean((0, 1, 3)), "expected one number"),
+        (
+            lambda z, w: z.diff(n=2, dim=1).square().mean((0, 1, 3)),
+            "expected a tensor of one number: take the mean",
+        ),
         (lambda z, w: torch.zeros((), dtype=torch.float64), "got 0.0000, expected"),
         (lambda z, w: weighted(z.diff(n=2, dim=1), w) / 4, "no mean over them"),
-        (lambda z, w: 1.0, "a float, expected one number as a tensor"),
+        (lambda z, w: 1.0, "a float, expected a tensor of one number"),
         (lambda z, w: None, "nothing came back"),
     ],
 )

@@ -12,11 +12,8 @@ from kpbook.images import to_float
 NOTHING = "nothing came back: is there a `return`?"
 
 
-def check_acceleration_loss(answer):
-    """The velocity loss, eq. (3.3): "correct", or what is wrong."""
-    rng = torch.Generator().manual_seed(3)
-    points = torch.randn(3, 6, 4, 2, generator=rng, dtype=torch.float64)
-    got = answer(points)
+def no_number(got):
+    """What is wrong with a loss that is not a tensor of one number, or None."""
     if got is ...:
         return "not written yet: return one number"
     if got is None:
@@ -31,6 +28,16 @@ def check_acceleration_loss(answer):
             f"shape {tuple(got.shape)}, expected a tensor of one number: "
             "take the mean"
         )
+    return None
+
+
+def check_acceleration_loss(answer):
+    """The velocity loss, eq. (3.3): "correct", or what is wrong."""
+    rng = torch.Generator().manual_seed(3)
+    points = torch.randn(3, 6, 4, 2, generator=rng, dtype=torch.float64)
+    got = answer(points)
+    if wrong := no_number(got):
+        return wrong
     second = points.diff(n=2, dim=1)
     right = second.square().mean()
     slips = {
@@ -212,17 +219,8 @@ def check_velocity_loss(answer):
     points = torch.randn(3, 5, 4, 2, generator=rng, dtype=torch.float64)
     weight = torch.tensor([1.0, 2.0, 0.0, 5.0], dtype=torch.float64)
     got = answer(points, weight)
-    if got is ...:
-        return "not written yet: return one number"
-    if got is None:
-        return NOTHING
-    if not isinstance(got, torch.Tensor):
-        return (
-            f"a {type(got).__name__}, expected one number as a tensor: "
-            "gradients need it"
-        )
-    if got.ndim:
-        return f"shape {tuple(got.shape)}, expected one number: take the mean"
+    if wrong := no_number(got):
+        return wrong
     part = weight / weight.sum()
 
     def of(second):  # (B, T', N, 2), squared, mean over all but the keypoints
