@@ -52,6 +52,13 @@ def softmax(logits: Tensor, temperature: Tensor | None = None) -> Tensor:
 
 
 @in_float32
+def separable_softmax(logits: Tensor, temperature: Tensor | None = None) -> Tensor:
+    """Scores ``(..., H, W)`` to heat maps that are products of a row and a column."""
+    along_x, along_y = _marginals(logits, temperature)
+    return along_y.softmax(-1)[..., :, None] * along_x.softmax(-1)[..., None, :]
+
+
+@in_float32
 def expectation(heatmaps: Tensor) -> Tensor:
     """Heat maps ``(..., H, W)`` to their mean positions ``(..., 2)``, map coordinates."""
     # Through the marginals: two sums that read the maps once each, and a gradient that is an
@@ -70,15 +77,23 @@ def soft_argmax(
     if not separable:
         return expectation(softmax(logits, temperature))
     H, W = logits.shape[-2:]
-    along_x, along_y = logits.sum(-2) / H, logits.sum(-1) / W  # faster than .mean on a CPU
-    if temperature is not None:  # with the maximum at 0 the quotient cannot overflow
-        along_x, along_y = (
-            (along - along.detach().amax(-1, keepdim=True)) / wide(temperature)[..., None]
-            for along in (along_x, along_y)
-        )
+    along_x, along_y = _marginals(logits, temperature)
     x = along_x.softmax(-1) @ axis_coordinates(W, like=logits)
     y = along_y.softmax(-1) @ axis_coordinates(H, like=logits)
     return torch.stack([x, y], dim=-1)
+
+
+def _marginals(logits: Tensor, temperature: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean scores of columns ``(..., W)`` and of rows ``(..., H)``, over the temperature."""
+    H, W = (int(n) for n in logits.shape[-2:])  # torch.jit.trace makes tensors of sizes
+    along_x, along_y = logits.sum(-2) / H, logits.sum(-1) / W  # faster than .mean on a CPU
+    if temperature is None:
+        return along_x, along_y
+    tau = wide(temperature)[..., None]  # with the maximum at 0 the quotient cannot overflow
+    along_x, along_y = (
+        (along - along.detach().amax(-1, keepdim=True)) / tau for along in (along_x, along_y)
+    )
+    return along_x, along_y
 
 
 @in_float32

@@ -33,22 +33,32 @@ _SAME = 1e-3  # share of the largest number: rounding stays below 1e-5, another 
 
 
 class _Whole(nn.Module):
-    """All that the contract promises, in one graph; what the parts share is computed once."""
+    """All that the contract promises, in one graph; what the parts share is computed once.
+
+    It names its inputs and outputs, with shapes without B: ``None`` is any number, and no shape any
+    shape.
+    """
 
     def __init__(self, extractor: Any) -> None:
         super().__init__()
-        self.extractor = extractor
+        self.extractor, views = extractor, getattr(extractor, "views", 1)
+        several = (views,) if views > 1 else ()
+        self.inputs = {"images": (*several, 3, *as_size(extractor.image_size, name="image_size"))}
+        points = (None, getattr(extractor, "dimensions", 2))
+        shapes = points, (*several, None, None, None), None
+        names = OUTPUTS if offers(extractor, Draws) else OUTPUTS[:2]
+        self.outputs = dict(zip(names, shapes, strict=False))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         extractor = self.extractor
         found = extractor(images), extractor.heatmaps(images)
-        return (*found, extractor.reconstruct(images)) if offers(extractor, Draws) else found
+        return (*found, extractor.reconstruct(images)) if len(self.outputs) == 3 else found
 
 
-def _copy(extractor: Any) -> nn.Module:
-    """All outputs of a copy on the CPU."""
+def _copy(whole: nn.Module) -> Any:
+    """A copy on the CPU."""
     try:
-        return _Whole(copy.deepcopy(extractor).cpu())
+        return copy.deepcopy(whole).cpu()
     except RuntimeError as error:
         hint = (
             "A tensor that still hangs on its gradient, kept as an attribute, is the usual cause: "
@@ -70,9 +80,12 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
 
     Its metadata hold ``kpbook`` (version), ``name``, and as JSON ``image_size`` (H, W).
 
+    A module that itself names its ``inputs`` and ``outputs``, each with its shape without B, such
+    as :class:`kpbook.extractors.transporter.Stages`, is written with those.
+
     Args:
-        extractor: Anything of the contract of :mod:`kpbook.extractors.base`, in eval mode, on
-            any device. It is not changed.
+        extractor: Anything of the contract of :mod:`kpbook.extractors.base`, or as above, in eval
+            mode, on any device. It is not changed.
         path: Of the file, which appears whole or not at all.
 
     Returns:
@@ -86,38 +99,37 @@ def to_onnx(extractor: Any, path: str | Path) -> Path:
             that ONNX does not know, the shapes are not those of the contract, or the file gives
             other numbers for another number of images.
     """
-    shape, path = _check(extractor), file_path(path)
+    whole, path = _check(extractor), file_path(path)
     onnx = require("onnx", extra="export", purpose=_PURPOSE)
     for package in ("onnxscript", "onnxruntime"):
         require(package, extra="export", purpose=_PURPOSE)
     if "external_data" not in inspect.signature(torch.onnx.export).parameters:
         raise ImportError(complain("torch", torch.__version__, "2.6 or later for ONNX files"))
-    whole = _copy(extractor).eval()
-    # Two images: the exporter would take a batch of one for "always one".
-    example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    whole = _copy(whole).eval()
+    example = _random(whole, 2)  # the exporter would take a batch of one for "always one"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "whole.onnx"
         _export(whole, example, file)
         _simplify(file)
-        _try_other_batches(whole, file, shape)
+        _try_other_batches(whole, file)
         model = onnx.load(file)
     about = {
         "kpbook": kpbook.__version__,
         "name": str(getattr(extractor, "name", "")),
-        "image_size": json.dumps(list(shape[-2:])),
+        "image_size": json.dumps(as_size(extractor.image_size)),
     }
     onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     return write_atomically(path, model.SerializeToString())
 
 
-def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, float]:
+def difference(extractor: Any, path: str | Path, *inputs: Tensor) -> dict[str, float]:
     """Compare the file with torch: the largest absolute difference of each output.
 
     Args:
         extractor: What was written.
         path: Of the file.
-        images: float32 ``(B, 3, H, W)`` in [0, 1].
+        *inputs: Of an extractor, images, float32 ``(B, 3, H, W)`` in [0, 1]; else what it names.
 
     Returns:
         Name of the output -> difference; keypoints in image coordinates.
@@ -126,16 +138,22 @@ def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, fl
         FileNotFoundError: If there is no such file.
         ImportError: If onnxruntime is missing.
         TypeError: If the images are no tensor of floating-point numbers.
-        ValueError: If it is no ONNX file, or the images are not of the extractor's size.
+        ValueError: If it is no ONNX file, there are more or fewer inputs than it has, or images
+            are not of the extractor's size.
     """
     if not Path(path).is_file():
         hint = "kpbook.export.to_onnx(extractor, path) writes it."
         raise FileNotFoundError(complain(str(path), "no such file", "an ONNX file", hint))
-    check_tensor(images, name="images")
-    check_floating(images, name="images", hint="kpbook.images.to_float converts bytes.")
-    check_shape(images, " ".join(["B", *map(str, _check(extractor))]), name="images")
+    whole = _check(extractor)
+    if len(inputs) != len(whole.inputs):
+        expected = f"{len(whole.inputs)}: {', '.join(whole.inputs)}"
+        raise ValueError(complain("inputs", len(inputs), expected))
+    for (name, shape), given in zip(whole.inputs.items(), inputs, strict=True):
+        check_tensor(given, name=name)
+        check_floating(given, name=name, hint="kpbook.images.to_float converts bytes.")
+        check_shape(given, " ".join(["B", *map(str, shape)]), name=name)
     try:
-        both = list(_both(_copy(extractor), path, images.float()))
+        both = list(_both(_copy(whole), path, tuple(given.float() for given in inputs)))
     except Exception as error:  # onnxruntime has many kinds
         got = f"a file that cannot be run: {str(error).splitlines()[0][:200]}"
         raise ValueError(complain(str(path), got, "an ONNX file of to_onnx")) from error
@@ -143,7 +161,7 @@ def difference(extractor: Any, path: str | Path, images: Tensor) -> dict[str, fl
 
 
 def _both(
-    whole: nn.Module, path: str | Path, images: Tensor
+    whole: Any, path: str | Path, inputs: tuple[Tensor, ...]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name of each output, what the file gives, and what torch gives."""
     onnxruntime = require("onnxruntime", extra="export", purpose="running ONNX files")
@@ -152,10 +170,16 @@ def _both(
     cpu = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
     with torch.no_grad():
-        ours = [output.numpy() for output in whole(images.cpu())]
-    names = OUTPUTS[: len(ours)]
-    theirs = session.run(list(names), {"images": images.cpu().numpy()})
+        ours = [output.numpy() for output in whole(*(given.cpu() for given in inputs))]
+    names = list(whole.outputs)
+    fed = zip(whole.inputs, inputs, strict=True)
+    theirs = session.run(names, {name: given.cpu().numpy() for name, given in fed})
     return iter(zip(names, theirs, ours, strict=True))
+
+
+def _random(whole: Any, B: int) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(B)
+    return tuple(torch.rand(B, *shape, generator=generator) for shape in whole.inputs.values())
 
 
 def _simplify(file: Path) -> None:
@@ -175,22 +199,20 @@ def _simplify(file: Path) -> None:
         raise ValueError(complain("extractor", got, "operations that it knows")) from error
 
 
-def _try_other_batches(whole: nn.Module, file: Path, shape: tuple[int, ...]) -> None:
+def _try_other_batches(whole: Any, file: Path) -> None:
     """Raise unless the file gives torch's numbers for other numbers of images, too.
 
     The export follows Python for two images; a loop over them, or a list of them, leaves two
     images in the file for good.
     """
-    D, views = getattr(whole.extractor, "dimensions", 2), shape[:-3]
     for B in (1, 5, 11):
-        images = torch.rand(B, *shape, generator=torch.Generator().manual_seed(B))
-        promised = (B, None, D), (B, *views, None, None, None)
         try:
-            both = list(_both(whole, file, images))
+            both = list(_both(whole, file, _random(whole, B)))
         except Exception as error:  # onnxruntime has many kinds
             _complain_of_batch(B, str(error).splitlines()[0][:200], error)
-        for (name, _, ours), wanted in zip(both, promised, strict=False):
-            _check_contract(name, ours.shape, wanted)
+        for name, _, ours in both:
+            if whole.outputs[name] is not None:
+                _check_contract(name, ours.shape, (B, *whole.outputs[name]))
         for name, theirs, ours in both:
             if theirs.shape != ours.shape:
                 _complain_of_batch(B, f"{name} of shape {theirs.shape} for {ours.shape}")
@@ -217,33 +239,32 @@ def _complain_of_batch(B: int, what: str, error: Exception | None = None) -> NoR
     raise ValueError(complain("extractor", got, "one file for any number", hint)) from error
 
 
-def _check(extractor: Any) -> tuple[int, ...]:
-    """Return the shape of one image, or of one image from each view."""
+def _check(extractor: Any) -> Any:
+    """Return what computes all that the file is to hold, and names its inputs and outputs."""
     if not isinstance(extractor, nn.Module):
         got = type(extractor).__name__
         raise TypeError(complain("extractor", got, "a torch module of the extractor's contract"))
     lacking = lacks(extractor, Extractor)
-    if lacking:
+    named = bool(lacking) and hasattr(extractor, "inputs") and hasattr(extractor, "outputs")
+    if lacking and not named:
         hint = "kpbook.extractors.base says what each part is."
         raise TypeError(complain("extractor", f"none of {lacking}", "the whole contract", hint))
     check_ready(extractor)
-    size: Any = extractor.image_size
-    size, views = as_size(size, name="image_size"), getattr(extractor, "views", 1)
-    return (views, 3, *size) if views > 1 else (3, *size)
+    return extractor if named else _Whole(extractor)
 
 
-def _export(whole: nn.Module, example: Tensor, file: Path) -> None:
+def _export(whole: Any, example: tuple[Tensor, ...], file: Path) -> None:
     said = io.StringIO()  # the exporter prints its progress, and its own deprecations
     try:
         with contextlib.redirect_stdout(said), warnings.catch_warnings(), _no_log():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 whole,
-                (example,),
+                example,
                 file,
-                input_names=["images"],
-                output_names=list(OUTPUTS if offers(whole.extractor, Draws) else OUTPUTS[:2]),
-                dynamic_shapes=({0: torch.export.Dim("B")},),
+                input_names=list(whole.inputs),
+                output_names=list(whole.outputs),
+                dynamic_shapes=({0: torch.export.Dim("B")},) * len(example),
                 external_data=False,  # else the weights go to a second file
                 dynamo=True,
                 verbose=False,

@@ -246,17 +246,22 @@ def _pass_on(caught: Sequence[warnings.WarningMessage]) -> None:
         warnings.warn(text, kind, stacklevel=3)
 
 
-def by_halves(points: Any, flat: Flat, found: np.ndarray | None = None) -> TrackingResult:
+def by_halves(
+    points: Any, flat: Flat, found: np.ndarray | None = None, *, seen_only: bool = False
+) -> TrackingResult:
     """Tracking error of keypoints ``(M, N, 2)`` of the frames of ``flat``; ``found`` says which.
 
     The affine maps are fitted on the first half of the episodes and scored on the second: the
-    frames of an episode are too alike to stand on both sides.
+    frames of an episode are too alike to stand on both sides. With ``seen_only`` an object counts
+    in the frames in which it is seen: one that has left the game is nowhere.
     """
     second = second_half(flat)
     fit = points[~second], flat.truth[~second]
     masks: dict[str, Any] = (
         {} if found is None else {"found": found[second], "fit_found": found[~second]}
     )
+    if seen_only:
+        masks |= {"visible": flat.visible[second], "fit_visible": flat.visible[~second]}
     scored = points[second], flat.truth[second]
     return tracking_error(*scored, *fit, episode=flat.episode[second], **masks)
 

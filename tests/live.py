@@ -214,6 +214,17 @@ class LiveFigure:
         found = self.at.evaluate("e => axe.run(e, {resultTypes: ['violations']})")["violations"]
         return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found]
 
+    def answered(self) -> None:
+        """Wait until the network has answered for what is shown."""
+        self.at.and_(self.page.locator("[data-engine=ready]")).wait_for(timeout=20_000)
+        self.page.wait_for_function(f"document.querySelector('#{self.name}').kpbook.current()")
+        self.settle()
+
+    def place(self, name: str) -> str:
+        """Where a network ends up, page or worker, once it has been tried."""
+        place = f"document.querySelector('#{self.name}').kpbook.places()['{name}']"
+        return str(self.page.wait_for_function(place, timeout=20_000).json_value())
+
     def redraw_cost(self) -> float:
         """Time of a redraw, in times of making 1,000 circles: the median of 40 turns of both.
 

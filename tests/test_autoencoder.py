@@ -427,7 +427,7 @@ def test_rarity_weighs_the_loss_and_reports_the_plain_one():
 
 def test_a_whitened_difference_has_the_same_strength_in_all_directions():
     episodes = discs(30, grey=(60, 200))
-    part = recipe.Difference(64, (32, 32), whiten=True, gate=0.0)
+    part = blocks.Difference(64, (32, 32), whiten=True, gate=0.0)
     part.prepare(episodes.flat().images)
     off = images.to_float(episodes.flat().images) - part.scene
     seen = torch.einsum("ij,bjhw->ibhw", part.whitening, off).flatten(1)
@@ -440,7 +440,7 @@ def test_a_whitened_difference_has_the_same_strength_in_all_directions():
 
 
 def test_the_gate_opens_where_a_frame_differs_from_the_median():
-    part = recipe.Difference(64, (32, 32), whiten=False, gate=5.0)
+    part = blocks.Difference(64, (32, 32), whiten=False, gate=5.0)
     part.prepare(np.full((3, 64, 64, 3), 51, np.uint8))
     pictures = torch.full((1, 3, 64, 64), 0.2)
     pictures[0, 1, 10, 21] += 0.5

@@ -18,8 +18,8 @@ from torch.nn import functional
 import kpbook
 from kpbook import grid, losses
 from kpbook.episodes import Episodes
-from kpbook.extractors.autoencoder.recipe import Difference, SpatialPrior
-from kpbook.extractors.blocks import PixelWeight, Positive, median_frame
+from kpbook.extractors.autoencoder.recipe import SpatialPrior
+from kpbook.extractors.blocks import Difference, PixelWeight, Positive, median_frame
 from kpbook.extractors.registry import build
 from kpbook.images import to_float
 

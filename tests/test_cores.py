@@ -46,10 +46,12 @@ def test_autocast_leaves_the_bottleneck_in_float32(dtype, separable):
     with torch.autocast("cpu", dtype=dtype):
         z_auto = cores.soft_argmax(scores, separable=separable)
         maps_auto = gaussian_maps(z, (64, 64), 0.1)
+        rows = cores.separable_softmax(scores.to(dtype))
         public = soft_argmax(scores, separable=separable)
     assert (z_auto - z).abs().max().item() < 0.01 * PIXEL
     assert torch.equal(public, z_auto)
     assert torch.equal(maps_auto, maps)
+    assert rows.dtype == torch.float32
 
 
 class Looks(TorchDispatchMode):
@@ -75,11 +77,19 @@ def test_a_look_is_counted():
 
 
 @pytest.mark.parametrize(
-    "name", ["dsae-quarter", "basic-quarter", "keynet-quarter-vel-std-bg", "rarity"]
+    ("name", "options"),
+    [
+        ("dsae-quarter", {}),
+        ("basic-quarter", {}),
+        ("keynet-quarter-vel-std-bg", {}),
+        ("rarity", {}),
+        ("transporter-small", {"gap": (1, 9)}),
+        ("jakab-small-recipe", {"gap": (1, 9), "candidates": 0}),  # they count their steps
+    ],
 )
-def test_a_training_step_reads_no_value(name):
+def test_a_training_step_reads_no_value(name, options):
     """Three waits a step on a GPU, once: the checks of images, of widths and of weights."""
-    extractor = registry.build(name, batch_size=2)
+    extractor = registry.build(name, batch_size=2, **options)
     episodes = Episodes.sample()[:2]
     extractor.prepare(episodes)
     batch = extractor.batch(episodes, torch.Generator().manual_seed(0))

@@ -274,3 +274,43 @@ def test_a_missing_package_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"onnx.*writing ONNX files.*kpbook\[export\]"):
         export.to_onnx(Toy().eval(), tmp_path / "a.onnx")
+
+
+class Both(nn.Module):
+    """Names its inputs and outputs itself."""
+
+    image_size = SIZE
+    inputs = {"a": (3, *SIZE), "weight": (1,)}  # noqa: RUF012 - as a class would have it
+    outputs = {"weighted": (3, *SIZE), "mean": None}  # noqa: RUF012
+
+    def forward(self, a, weight):
+        weighted = a * weight[..., None, None]
+        return weighted, weighted.mean((1, 2, 3))
+
+
+@pytest.mark.slow
+def test_a_module_that_names_its_inputs_and_outputs_is_written_with_those(tmp_path):
+    import onnx
+
+    path = export.to_onnx(Both().eval(), tmp_path / "both.onnx")
+    graph = onnx.load(path).graph
+    assert [value.name for value in graph.input] == ["a", "weight"]
+    assert [value.name for value in graph.output] == ["weighted", "mean"]
+    images, weights = torch.rand(3, 3, *SIZE), torch.rand(3, 1)
+    off = export.difference(Both().eval(), path, images, weights)
+    assert list(off) == ["weighted", "mean"]
+    assert max(off.values()) < TOLERANCE
+    with pytest.raises(ValueError, match=r"inputs: got 1, expected 2: a, weight"):
+        export.difference(Both().eval(), path, images)
+    with pytest.raises(ValueError, match=r"weight: got shape \(3, 2\)"):
+        export.difference(Both().eval(), path, images, torch.rand(3, 2))
+
+
+class Promises(Both):
+    outputs = {"weighted": (3, *SIZE), "mean": (1,)}  # noqa: RUF012
+
+
+@pytest.mark.slow
+def test_a_module_that_promises_other_shapes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"mean: got shape \(1,\), expected \(1, 1\)"):
+        export.to_onnx(Promises().eval(), tmp_path / "a.onnx")

@@ -106,7 +106,7 @@ def test_the_kernel_answers_what_torch_says(figure: FindTheCube, monkeypatch: An
         figure, "send", lambda content, buffers=None: said.append((content, buffers))
     )
     image = to_float(Poses.sample().example[None])
-    question = {"question": 3, "network": "rarity", "H": 64, "W": 64}
+    question = {"question": 3, "network": "rarity", "shapes": {"images": list(image.shape)}}
     figure._answer(figure, question, [memoryview(image.numpy().tobytes())])
     ((content, buffers),) = said
     assert content["answer"] == 3
@@ -202,17 +202,6 @@ class Figure(LiveFigure):
     """The figure in a browser, which answers later than its next frame."""
 
     name, grip = "find-the-cube", "cube"
-
-    def answered(self) -> None:
-        """Wait until the network has answered for the scene that is shown."""
-        self.at.and_(self.page.locator("[data-engine=ready]")).wait_for(timeout=20_000)
-        self.page.wait_for_function(f"document.querySelector('#{self.name}').kpbook.current()")
-        self.settle()
-
-    def place(self, name: str = "rarity") -> str:
-        """Where the network ends up, once it has been tried."""
-        place = f"document.querySelector('#{self.name}').kpbook.places()['{name}']"
-        return str(self.page.wait_for_function(place, timeout=20_000).json_value())
 
     def drag(self, what: Any, dx: float, dy: float = 0) -> None:
         super().drag(what, dx, dy)
@@ -401,7 +390,7 @@ def test_a_slow_network_answers_from_a_worker(visit: Visit) -> None:
     visit.page.goto(f"{visit.url}/{PAGE}")
     figure = Figure(visit.page)
     figure.drag("cube", 40, 20)
-    assert figure.place() == "worker"
+    assert figure.place("rarity") == "worker"
     figure.drag("cube", -15, 10)
     expected = torch_s(kpbook.load("rarity"), figure)["keypoints"]
     np.testing.assert_allclose(np.array(figure.ask("points")).reshape(-1, 2), expected, atol=1e-4)
@@ -418,7 +407,7 @@ def test_where_no_worker_can_start_a_slow_network_still_answers(visit: Visit) ->
     visit.page.goto(f"{visit.url}/{PAGE}")
     figure = Figure(visit.page)
     figure.drag("cube", 40, 20)
-    assert figure.place() == "page"
+    assert figure.place("rarity") == "page"
     figure.drag("cube", -15, 10)
     assert figure.off() < 2.5
     visit.check()

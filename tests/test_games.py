@@ -102,6 +102,32 @@ def test_saving_selecting_and_splitting_keep_extras_in_step(tmp_path):
     assert e.flat().images.shape == (54, 3, 5, 3)
 
 
+def test_games_are_numbered_through_all_windows():
+    e = games()
+    seed = e.images[:, :, 0, 0, 0, 0].astype(int).ravel()
+    numbers = e.games
+    assert (numbers.shape, numbers.dtype) == ((6, 9), np.int64)
+    assert set(numbers.ravel().tolist()) == set(range(int(e.extras["start"].sum())))
+    for number in range(numbers.max() + 1):  # catches: one number on both sides of a restart
+        assert len(set(seed[numbers.ravel() == number])) == 1
+    assert (np.diff(numbers.ravel()) >= 0).all()
+    assert (np.diff(numbers[:, 0]) > 0).all()
+    part = e[[4, 1]]  # counted anew, from 0
+    steps = part.extras["start"].ravel().cumsum() - 1
+    np.testing.assert_array_equal(part.games.ravel(), steps)
+
+
+def test_where_nothing_restarts_a_game_is_an_episode():
+    e = record(ToyWorld(), episodes=3, steps=4, policy="walk", progress=False)
+    np.testing.assert_array_equal(e.games, [[0] * 4, [1] * 4, [2] * 4])
+    np.testing.assert_array_equal(e.games.ravel(), e.flat().episode)
+    late = Episodes(
+        **{name: getattr(e, name) for name in Episodes.__dataclass_fields__ if name != "extras"},
+        extras={"start": np.zeros((3, 4), bool)},  # its first frame is not said to be one
+    )
+    np.testing.assert_array_equal(late.games, e.games)
+
+
 def test_a_cached_recording_is_read_again(tmp_path):
     first = games(cache=tmp_path)
     again = games(cache=tmp_path)

@@ -63,6 +63,32 @@ def test_separable_matches_the_sums(shape, tau):  # catches: the marginal of the
     )
 
 
+@pytest.mark.parametrize("tau", [None, 0.5, 3.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_separable_heat_map_is_a_row_times_a_column(shape, tau):
+    """Oracle: mean scores of each row and column, their softmax, cell by cell."""
+    logits = maps(*shape)
+    H, W = shape
+    columns = [math.exp(float(logits[:, j].mean()) / (tau or 1)) for j in range(W)]
+    rows = [math.exp(float(logits[i].mean()) / (tau or 1)) for i in range(H)]
+    expected = [[r * c / sum(rows) / sum(columns) for c in columns] for r in rows]
+    temperature = None if tau is None else torch.tensor(tau, dtype=torch.float64)
+    found = cores.separable_softmax(logits, temperature)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(found.sum(), torch.tensor(1.0, dtype=torch.float64))
+    z = hm.expectation(found)  # its mean is the separable soft-argmax
+    torch.testing.assert_close(z, cores.soft_argmax(logits, temperature, separable=True))
+
+
+def test_separable_heat_maps_have_their_own_temperatures():
+    logits, tau = maps(2, 3, 4, 5), torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
+    each = [cores.separable_softmax(logits[:, n], tau[n]) for n in range(3)]
+    torch.testing.assert_close(cores.separable_softmax(logits, tau), torch.stack(each, 1))
+    cold = cores.separable_softmax(logits, torch.tensor(1e-300, dtype=torch.float64))
+    assert cold.isfinite().all()  # catches: a quotient that overflows
+    torch.testing.assert_close(cold.amax((-2, -1)), torch.ones(2, 3, dtype=torch.float64))
+
+
 def test_joint_agrees_with_kornia():  # whose temperature divides since version 0.9
     logits = maps(2, 3, 6, 5)
     theirs = subpix.spatial_expectation2d(subpix.spatial_softmax2d(logits, 0.4))

@@ -57,6 +57,28 @@ def test_maps_are_fitted_on_the_first_half_and_scored_on_the_second():  # catche
     np.testing.assert_array_equal(verdict.regression.r2, regression.r2)
 
 
+def test_an_object_may_count_only_where_it_is_seen():
+    """Catches: a mask of the scored half alone, of the fitted half alone, or of neither."""
+    episodes, z = hidden_and_outside(), noisy(0.08)
+    flat = episodes.flat(1)
+    lost = np.random.default_rng(6).normal(0, 0.5, TRUTH.shape)
+    z[:, [2, 1, 0]] += np.where(flat.visible[..., None], 0.0, lost)
+    fit = z[FIRST], flat.truth[FIRST]
+    masks = {"visible": flat.visible[SECOND], "fit_visible": flat.visible[FIRST]}
+    label = {"episode": flat.episode[SECOND]}
+    scored = z[SECOND], flat.truth[SECOND]
+    found = np.random.default_rng(7).random((M, z.shape[1])) < 0.9
+    both = {"found": found[SECOND], "fit_found": found[FIRST]}
+    everywhere = metric.tracking_error(*scored, *fit, **label)
+    for given, masked in (((), {}), ((found,), both)):
+        seen = module.by_halves(z, flat, *given, seen_only=True)
+        expected = metric.tracking_error(*scored, *fit, **label, **masks, **masked)
+        for part in ("error", "r2", "keypoint", "within"):
+            np.testing.assert_array_equal(getattr(seen, part), getattr(expected, part))
+        assert (seen.error < everywhere.error).all()
+    np.testing.assert_array_equal(module.by_halves(z, flat).error, everywhere.error)
+
+
 def test_a_perfect_detector_is_perfect_in_every_column():
     row = judge(TRUTH, EPISODES, lengths=(1, 7)).row()
     assert row["tracked"] == "3 of 3"

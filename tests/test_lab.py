@@ -241,6 +241,7 @@ def test_the_other_figures_tell_the_kernel_what_a_key_did(lab: Lab, window: Any)
         "CameraFigure": ("camera", "orbit", "yaw"),
         "TrainingFilm": ("training-replayed", "checkpoint", "checkpoint"),
         "JudgeIt": ("judging", "mu", "mu"),
+        "Transport": ("transport", "target-ball", "target"),
     }
     notebook(lab.folder / "others.ipynb", *(f"{cls}()" for cls in others))
     lab.run(window, "others.ipynb")
@@ -253,6 +254,7 @@ def test_the_other_figures_tell_the_kernel_what_a_key_did(lab: Lab, window: Any)
         handle.scroll_into_view_if_needed()
         handle.press("ArrowRight")
         until(lambda v=value, b=before: lab.evaluate(v) != b, f"the kernel has the key of {cls}")
+    window.locator("#transport[data-engine=ready]").wait_for(timeout=WAIT)  # the kernel's answer
 
 
 def test_by_one_option_the_page_s_own_engine_answers_in_a_notebook(

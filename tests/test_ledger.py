@@ -19,7 +19,7 @@ from kpbook.recorded import Capability, Sweep, last_quarter, medians, planned_se
 
 RESULTS = conftest.ROOT / "book" / "results"
 PAPER = RESULTS / "paper.yml"
-SWEEPS = ("autoencoders", "recipe", "ablation", "scenes")
+SWEEPS = ("autoencoders", "recipe", "ablation", "scenes", "transporter", "transporter_ablation")
 MU = {"cube": 0.015, "target": 0.015, "end_effector": 0.1}
 LOST = 0.2
 
@@ -83,10 +83,14 @@ def test_status(stated, ours, complete, expected):
     assert ledger.status(stated, ours, complete, tolerance=0.1) == expected
 
 
+def paper_of(key):
+    return next(paper for paper in ledger.papers(PAPER) if paper.key == key)
+
+
 def test_a_row_is_judged_when_every_seed_is_there(tmp_path):
     folder = results_folder(tmp_path)
     tracks_two = {"cube": 0.01, "target": 0.01, "end_effector": 0.3}
-    (paper,) = ledger.papers(PAPER)
+    paper = paper_of("cramer2024")
     record(
         folder,
         "autoencoders",
@@ -133,11 +137,11 @@ def test_an_object_that_the_run_does_not_score_is_said():
 # -- the papers' file ----------------------------------------------------------------------------
 
 
-def test_the_file_of_the_papers_is_well_formed():
-    (paper,) = ledger.papers(PAPER)
+@pytest.mark.parametrize("paper", ledger.papers(PAPER), ids=lambda paper: paper.key)
+def test_the_file_of_the_papers_is_well_formed(paper):
     bibliography = (RESULTS.parent / "references.bib").read_text(encoding="utf-8")
     assert f"{{{paper.key}," in bibliography
-    assert paper.thresholds == MU
+    assert paper.thresholds == (MU if paper.key == "cramer2024" else {})
     assert len({entry.what for entry in paper.entries}) == len(paper.entries)
     used = {key for entry in paper.entries for key in entry.deviations}
     assert used == set(paper.deviations), "a deviation that no row has"
@@ -432,11 +436,12 @@ def test_a_run_that_nobody_asked_for_is_never_complete():
 
 
 def test_lost_objects_are_named_with_their_seeds():
-    (paper,) = ledger.papers(PAPER)
+    paper = paper_of("cramer2024")
     errors = {"cube": [0.0, 0.0, 0.0], "target": [0.25, 0.25, 0.0], "end_effector": [0.05] * 3}
     assert ledger.lost(paper, made_up(errors), "net") == "target 1 of 3 (R² 0.75)"
     assert ledger.lost(paper, made_up({obj: [0.0] for obj in MU}), "net") == "none"
     assert ledger.lost(paper, made_up(errors), "other") == NOT_RECORDED
+    assert ledger.lost(paper_of("kulkarni2019"), made_up(errors), "net") == "no thresholds"
 
 
 def test_the_last_quarter_compares_the_end_with_three_quarters_of_each_seed():

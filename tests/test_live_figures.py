@@ -42,6 +42,7 @@ PAGES = {
     "book/04_tracking_metric": Page(
         {"judging": "frame", "judging-2": "mu", "judging-3": "keypoint"}, 150, "dotted"
     ),
+    "book/05_transporter": Page({"transport": "target-ball"}, 75, "source and target, 10 steps"),
     "book/judge_your_own": Page({"judging": "mu"}, 150, "dotted"),
 }
 EACH = [(page, name) for page, about in PAGES.items() for name in about.figures]

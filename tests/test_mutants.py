@@ -433,6 +433,181 @@ MUTANTS = {
         "*conv(b, c, stride=late)",
         "*conv(b, c)",
     ),
+    "a row for a column": (
+        "cores",
+        "along_y.softmax(-1)[..., :, None] * along_x.softmax(-1)[..., None, :]",
+        "along_y.softmax(-1)[..., None, :] * along_x.softmax(-1)[..., :, None]",
+    ),
+    "what has left the game counts": (
+        "judge",
+        '"fit_visible": flat.visible[~second]}\n    scored',
+        "}\n    scored",
+    ),
+    "nothing leaves where the target's keypoints are": (
+        "extractors.transporter.transport",
+        "kept = (1 - source_maps) * (1 - target_maps)",
+        "kept = (1 - source_maps) * torch.ones_like(target_maps)",
+    ),
+    "nothing leaves where the source's keypoints were": (
+        "extractors.transporter.transport",
+        "kept = (1 - source_maps) * (1 - target_maps)",
+        "kept = 1 - target_maps",
+    ),
+    "maps of source and target swapped": (
+        "extractors.transporter.transport",
+        "blend(source, target, *weights(source_maps, target_maps))",
+        "blend(source, target, *weights(target_maps, source_maps))",
+    ),
+    "the last keypoint first": (
+        "extractors.transporter.transport",
+        "zip(kept.split(1, 1), target_maps.split(1, 1), strict=True)",
+        "zip(kept.split(1, 1)[::-1], target_maps.split(1, 1)[::-1], strict=True)",
+    ),
+    "what one keypoint brings no other takes away": (
+        "extractors.transporter.transport",
+        "A, W = keep * A, keep * W + put",
+        "A, W = keep * A, W + put",
+    ),
+    "all keypoints at once": (
+        "extractors.transporter.transport",
+        "    return A, W\n",
+        "    return A, target_maps.sum(1, keepdim=True).clamp(max=1)\n",
+    ),
+    "no stop-gradient": (
+        "extractors.transporter.model",
+        "torch.is_grad_enabled() and not self.stop_gradient",
+        "torch.is_grad_enabled()",
+    ),
+    "a stop-gradient that nothing lifts": (
+        "extractors.transporter.model",
+        "torch.is_grad_enabled() and not self.stop_gradient",
+        "False",
+    ),
+    "the source's keypoints learn": (
+        "extractors.transporter.model",
+        "here, features = self.gaussians(source), self.features(channels_last(source))\n",
+        "features = self.features(channels_last(source))\n        here = self.gaussians(source)\n",
+    ),
+    "the source's features learn": (
+        "extractors.transporter.model",
+        "here, features = self.gaussians(source), self.features(channels_last(source))\n",
+        "here = self.gaussians(source)\n        features = self.features(channels_last(source))\n",
+    ),
+    "the target's features stay": (
+        "extractors.transporter.model",
+        "blend(features, brought,",
+        "blend(brought, brought,",
+    ),
+    "taken from the target's keypoints": (
+        "extractors.transporter.model",
+        "*weights(here, there)",
+        "*weights(there, here)",
+    ),
+    "the generator sees the source's keypoints": (
+        "extractors.transporter.model",
+        "in_places(self.gaussians(target))",
+        "in_places(self.gaussians(source))",
+    ),
+    "the earlier frame from the later one": (
+        "extractors.transporter.model",
+        'return {"source": source, "target": target}',
+        'return {"source": target, "target": source}',
+    ),
+    "the gate before the temperature": (
+        "extractors.transporter.model",
+        "/ self.temperature + gate",
+        "/ self.temperature + gate / self.temperature",
+    ),
+    "heat maps of the other softmax": (
+        "extractors.transporter.model",
+        "cores.separable_softmax if self.separable else cores.softmax",
+        "cores.softmax if self.separable else cores.separable_softmax",
+    ),
+    "the weighted loss reported as the plain one": (
+        "extractors.transporter.model",
+        '"reconstruction": squared.detach().mean()',
+        '"reconstruction": loss.detach()',
+    ),
+    "the Transporter's width as its code has it": (
+        "extractors.transporter.names",
+        "PAPER_SIGMA = 0.1 / 2**0.5",
+        "PAPER_SIGMA = 0.1",
+    ),
+    "a Transporter from the global generator": (
+        "extractors.transporter.names",
+        "torch.manual_seed(check_seed(seed))",
+        "check_seed(seed)",
+    ),
+    "options of a Transporter forgotten": (
+        "extractors.transporter.names",
+        "config=config, **chosen",
+        "**chosen",
+    ),
+    "a map at half the size": (
+        "extractors.transporter.layers",
+        "*conv(before, after, stride=2, norm=norm)",
+        "*conv(before, after, stride=1 + (after == b), norm=norm)",
+    ),
+    "activations of colours": (
+        "extractors.transporter.layers",
+        "nn.Conv2d(a, 3, 3, padding=1))",
+        "nn.Conv2d(a, 3, 3, padding=1), nn.ReLU())",
+    ),
+    "the worst candidates": (
+        "extractors.transporter.recipe",
+        "min(losses, key=",
+        "max(losses, key=",
+    ),
+    "each candidate for itself": (
+        "extractors.transporter.recipe",
+        "torch.tensor([*kept, one]",
+        "torch.tensor([one]",
+    ),
+    "chosen anew at every step": (
+        "extractors.transporter.recipe",
+        "int(self.taken) == self.choose_after + 1",
+        "int(self.taken) > self.choose_after",
+    ),
+    "trials in the norms": (
+        "extractors.transporter.model",
+        "self.eval()  # trials",
+        "self.train()  # trials",
+    ),
+    "where y is, x": (
+        "extractors.transporter.recipe",
+        "cell_coordinates(size).movedim(-1, 0)",
+        "cell_coordinates(size).flip(-1).movedim(-1, 0)",
+    ),
+    "a validation is a step": (
+        "extractors.transporter.model",
+        "if self.training and self.candidates.count():",
+        "if self.candidates.count():",
+    ),
+    "nearer pairs are taken": (
+        "episodes.diverse",
+        "_nearest(looks, buffer) > _nearest(buffer[old], buffer, own=old)",
+        "_nearest(looks, buffer) < _nearest(buffer[old], buffer, own=old)",
+    ),
+    "a pair is its own neighbour": (
+        "episodes.diverse",
+        "_nearest(buffer[old], buffer, own=old)",
+        "_nearest(buffer[old], buffer)",
+    ),
+    "the later frame alone": (
+        "episodes.diverse",
+        "np.concatenate([small[e, early], small[e, late]], axis=1)",
+        "np.concatenate([small[e, late], small[e, late]], axis=1)",
+    ),
+    "both frames from anywhere": (
+        "episodes.diverse",
+        "int(rng.integers(a, middle)), int(rng.integers(middle, b))",
+        "*sorted(int(n) for n in rng.integers(a, b, 2))",
+    ),
+    "trajectories across games": (
+        "episodes.diverse",
+        "np.flatnonzero(np.diff(games))",
+        "np.flatnonzero(np.diff(games) < 0)",
+    ),
 }
 
 #: Module -> the tests that teach it. Put in place in this order: a later one imports an earlier.
@@ -459,6 +634,13 @@ TAUGHT = {
     "extractors.autoencoder.recipe": ("test_autoencoder.py",),
     "extractors.autoencoder.names": ("test_autoencoder.py",),
     "extractors.autoencoder": ("test_autoencoder.py",),
+    "extractors.transporter.transport": ("test_transporter.py",),
+    "extractors.transporter.layers": ("test_transporter.py",),
+    "extractors.transporter.recipe": ("test_transporter.py",),
+    "extractors.transporter.model": ("test_transporter.py",),
+    "extractors.transporter.names": ("test_transporter.py",),
+    "extractors.transporter": ("test_transporter.py",),
+    "episodes.diverse": ("test_diverse.py",),
 }
 
 

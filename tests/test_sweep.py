@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -131,6 +132,19 @@ WRONG = {
     "too few episodes": ("train: 7", "train: 296", r"got 296 \+ 5 episodes, expected at most 300"),
     "one for validation": ("validation: 5", "validation: 1", "validation: got 1.*at least 2"),
     "no training set": ("train: 7, ", "", "train: got None, expected a whole number"),
+    "matching": ("steps: 4", "steps: 4, matching: 3", "matching: got 3, expected keys among rad"),
+    "matching's key": ("steps: 4", "steps: 4, matching: {radii: 1}", "key: got 'radii'.*'radius'"),
+    "no lengths": ("steps: 4", "steps: 4, matching: {radius: 0.2}",
+                   r"runs\[0\]: matching: got no 'lengths', expected a radius and lengths"),
+    "one length": ("steps: 4", "steps: 4, matching: {radius: 0.2, lengths: 5}",
+                   r"lengths: got 5, expected a list, such as \[1, 50\]"),
+    "length 0": ("steps: 4", "steps: 4, matching: {radius: 0.2, lengths: [0]}",
+                 "matching: lengths: got 0, expected at least 1"),
+    "radius": ("steps: 4", "steps: 4, matching: {radius: 0, lengths: [1]}",
+               r"matching: radius: got 0.*, expected > 0\. Image coordinates"),
+    "radius as word": ("steps: 4", "steps: 4, matching: {radius: far, lengths: [1]}",
+                       "matching: radius: got 'far', expected one number"),
+    "seen_only": ("steps: 4", "steps: 4, seen_onyl: true", "got 'seen_onyl'.*mean 'seen_only'"),
 }  # fmt: skip
 
 
@@ -172,6 +186,24 @@ def test_the_digest_knows_settings_and_nothing_else(config):
     for old, new in (("1e-3", "2e-3"), ("steps: 4", "steps: 5"), ("train: 7", "train: 8")):
         assert digests((old, new))[0] != a0
     assert digests(("seeds: 2", "seeds: 2, overrides: {keypoints: 4}"))[0] != a0
+
+
+def test_matching_is_a_part_of_what_shapes_a_run(config):
+    """Catches: a number that a table holds, of a radius that its record does not say."""
+    plain, matched, other = (
+        plan.read(config(("steps: 4", f"steps: 4{more}")))[0]
+        for more in (
+            "",
+            ", matching: {radius: 0.2, lengths: [1, 5]}",
+            ", matching: {radius: 0.2, lengths: [1]}",
+        )
+    )
+    assert "matching" not in plain.settings  # what was recorded before keeps its digest
+    assert matched.settings["matching"] == {"radius": 0.2, "lengths": [1, 5]}
+    assert len({job.digest for job in (plain, matched, other)}) == 3
+    assert plan.read(config(("steps: 4", "steps: 4, seen_only: true")))[0].settings["fit"] == {
+        "every": 2, "learning_rate": 0.001, "seen_only": True,
+    }  # fmt: skip
 
 
 # -- what has finished ---------------------------------------------------------------------------
@@ -357,6 +389,83 @@ def test_the_map_is_fitted_on_the_first_half_and_scored_on_the_second():
     assert row["keypoint/mover"] == 1
     assert row["r2/still"] is None
     assert row["reconstruction_error"] == pytest.approx(0.0625)
+
+
+def test_an_object_may_be_scored_only_where_it_is_seen():
+    episodes = painted(np.random.default_rng(0), move=[0.3, 0.4])
+    visible = episodes.visible.copy()
+    visible[2:, 2:] = False  # what is left of the scored half: two frames an episode
+    episodes = dataclasses.replace(episodes, visible=visible)
+    row = extractor_job.evaluate(Painted().eval(), episodes, seen_only=True)
+    assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)
+    moved = episodes.truth.copy()
+    moved[2:, 2:, :, 0] += 9  # nobody sees it
+    row = extractor_job.evaluate(
+        Painted().eval(), dataclasses.replace(episodes, truth=moved), seen_only=True
+    )
+    assert row["error/mover"] == pytest.approx(0.25, rel=1e-4)
+
+
+def matched(start, lengths, radius=0.1, lost=()):
+    """Two windows of six frames; keypoints on the objects but in the frames ``lost``."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(256, size=(2, 6, 4, 6, 3), dtype=np.uint8)
+    truth = rng.uniform(-0.9, 0.9, (2, 6, 2, 2))
+    visible = np.ones((2, 6, 2), dtype=bool)
+    visible[0, :, 1] = False  # the second object is not there in the first window
+    episodes = Episodes.from_frames(frames, truth, visible, objects=("a", "b"))
+    if start is not None:
+        episodes = dataclasses.replace(episodes, extras={"start": start})
+    points = truth.reshape(12, 2, 2)[:, ::-1].copy()
+    points[list(lost)] += 3
+    given = iter(torch.from_numpy(points).float().split([12]))
+    return extractor_job.match(lambda images: next(given), episodes, radius, lengths)
+
+
+def test_matching_is_over_windows_that_lie_in_one_game():
+    """Oracle: counted by hand. Catches: windows across games, unseen objects, longer lengths."""
+    assert matched(None, [1, 6, 7]) == {
+        "precision over 1": 1.0, "recall over 1": 1.0,
+        "precision over 6": 1.0, "recall over 6": 1.0,
+    }  # fmt: skip
+    lost = matched(None, [1, 6], lost=[3])
+    # The seen object of frame 3 is lost; its other keypoint says nothing of what is not there.
+    assert lost["recall over 1"] == pytest.approx(17 / 18)
+    assert lost["recall over 6"] == pytest.approx(2 / 3)
+    restart = np.zeros((2, 6), dtype=bool)
+    restart[:, 0] = restart[0, 4] = True
+    games = matched(restart, [1, 4, 6], lost=[4])  # the window of four before it is whole
+    assert games["recall over 4"] == 1
+    assert games["recall over 6"] == 1  # the second window; the first has no game as long
+    assert matched(restart, [4], lost=[3]) == {
+        "precision over 4": pytest.approx(2 / 3), "recall over 4": pytest.approx(2 / 3),
+    }  # fmt: skip
+
+
+def test_nothing_is_matched_where_there_is_nothing_to_match():  # catches: a crash after training
+    assert matched(None, [7, 50]) == {}
+    frames = np.zeros((2, 3, 4, 6, 3), np.uint8)
+    assert extractor_job.match(Painted(), Episodes.from_frames(frames), 0.1, [1]) == {}
+
+
+@pytest.mark.slow
+def test_precision_and_recall_are_columns_of_the_table(config, tmp_path):
+    more = "steps: 4, seen_only: true, matching: {radius: 0.2, lengths: [1, 20, 50]}"
+    path = config(("steps: 4", more))
+    (job, *_) = plan.read(path)
+    work.train(job, tmp_path)
+    sweep_tables.write([job], tmp_path)
+    rows = table(tmp_path / "runs.csv")
+    assert [row["object"] for row in rows] == ["cube", "target", "end_effector"]
+    found = runs.load(tmp_path / "a-s0.json").results[-1]
+    for row in rows:
+        for name in ("precision over 1", "recall over 1", "precision over 20", "recall over 20"):
+            assert float(row[name]) == pytest.approx(found[name], rel=1e-5)
+        assert "recall over 50" not in row  # episodes have 20 frames
+    _, validation = extractor_job.parts_of(job.settings, tmp_path)
+    e = zoo.load_file(job.encoder(tmp_path))
+    again = extractor_job.evaluate(e, validation, draws=False, seen_only=True)
+    assert {key: found[key] for key in again} == again
 
 
 # -- whole sweeps, in processes of their own -----------------------------------------------------
@@ -755,6 +864,18 @@ def test_weights_are_scored_on_the_frames_of_another_sweep(config, tmp_path, cap
             assert row[key] == pytest.approx(before[key], rel=1e-4, nan_ok=True)
         assert row["keypoint/cube"] == before["keypoint/cube"]
         assert "reconstruction_error" not in row
+
+
+def test_transfer_scores_as_the_run_of_the_frames_does(config, tmp_path, monkeypatch):
+    """Catches: objects that have left the game, scored where they are nowhere."""
+    trained = config(("steps: 4", "steps: 4, seen_only: true"))
+    job, asked = plan.read(trained)[0], []
+    finish(job, tmp_path / "c")
+    network = names.build("dsae-quarter", keypoints=3, batch_size=1)
+    zoo.save(network, job.encoder(tmp_path / "c"), encoder_only=True)
+    monkeypatch.setattr(transfer, "evaluate", lambda *_, **options: asked.append(options) or {})
+    transfer.transfer(trained, trained, "a", tmp_path)
+    assert asked == [{"draws": False, "seen_only": True}]
 
 
 def test_transfer_says_which_weights_are_missing_and_how_to_make_them(config, tmp_path, capsys):

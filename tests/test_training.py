@@ -158,6 +158,29 @@ def test_tracking_is_fitted_on_the_first_half_of_the_episodes_and_scored_on_the_
         assert row[f"r2/{name}"] == pytest.approx(expected.r2[k], abs=1e-4)
 
 
+def test_tracking_may_be_followed_in_frames_in_which_an_object_is_seen():
+    """Catches: a flag that stops at the first row, at the door, or changes the training."""
+    others, rng = discs(6, seed=4), np.random.default_rng(0)
+    seen = rng.random(others.visible.shape) < 0.7
+    fields = {name: getattr(others, name) for name in Episodes.__dataclass_fields__}
+    others = Episodes(**{**fields, "visible": seen})
+    options = {"steps": 6, "every": 3, "validate": others, **QUIET}
+    plain, result = (fit(toy(1), discs(4), seen_only=s, **options) for s in (False, True))
+    flat = others.flat()
+    with torch.no_grad():
+        points = result.extractor(to_float(flat.images)).numpy()
+    first = flat.episode < 3
+    fitted = {"fit_points": points[first], "fit_truth": flat.truth[first]}
+    masks = {"visible": flat.visible[~first], "fit_visible": flat.visible[first]}
+    expected = tracking_error(points[~first], flat.truth[~first], **fitted, **masks)
+    row = result.curve[-1]
+    for k, name in enumerate(others.objects):
+        assert row[f"error/{name}"] == pytest.approx(expected.error[k], rel=1e-4)
+        for at in (0, 1):
+            assert row[f"error/{name}"] != plain.curve[at][f"error/{name}"]
+    assert [r["loss"] for r in plain.curve] == [r["loss"] for r in result.curve]
+
+
 def test_validation_changes_nothing_in_the_run():
     """Catches: batches drawn from the run's generator, running means that learn in validation."""
     results = [
@@ -422,6 +445,7 @@ def test_without_any_whole_checkpoint_the_run_starts_anew(tmp_path):
         ({"every": 3}, "every 2, expected every 3"),
         ({"config": {"recipe": "b"}}, "config.recipe None, expected config .*config.recipe 'b'"),
         ({"validate": discs(4)}, "validate None"),
+        ({"seen_only": True}, "seen_only None, expected seen_only True"),
         ({"episodes": discs(4, seed=2)}, "episodes '[0-9a-f]{16}', expected episodes '"),
         ({"extractor": toy(keypoints=6)}, r"extractor\.config\.keypoints 5"),
         ({"extractor": toy(batch_size=8)}, r"extractor\.images_per_batch 16"),
@@ -1086,6 +1110,7 @@ def without_truth(episodes: Episodes) -> Episodes:
         ({"config": {"f": test_tensors_of_a_batch_move_and_the_rest_stays}}, TypeError,
          "config: got .*expected a dict of numbers"),
         ({"config": {"f": float("nan")}}, TypeError, "config: got .*nan"),
+        ({"seen_only": 1}, TypeError, "seen_only: got 1, expected True or False"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )  # fmt: skip

@@ -376,11 +376,12 @@ def test_each_network_that_ships_is_the_median_seed_of_its_run():
         for job in plan.read(path)
     ]
     for name, entry in shipped.manifest().items():
-        seeds = [(folder, job) for folder, job in jobs if job.run == name]
+        run_name = entry["record"].rpartition("-s")[0]
+        seeds = [(folder, job) for folder, job in jobs if job.run == run_name]
         assert seeds, name
         if not all(job.finished(folder) for folder, job in seeds):
             continue  # there is no median yet
-        median = shipped.median_seed(seeds[0][0] / name)
+        median = shipped.median_seed(seeds[0][0] / run_name)
         assert entry["record"] == median.name
         card, run = runs.load(shipped.HOME / f"{name}.json"), runs.load(f"{median}.json")
         assert (card.command, card.results) == (run.command, run.results[-1:])

@@ -49,7 +49,7 @@ BUNDLES = [
     ),
 ]
 
-PARITY_EVERY = 500  # of the sample's pictures, each so many-th is shown to torch and onnxruntime
+PARITY_EVERY = 500  # of a sample's pictures, each so many-th is shown to torch and onnxruntime
 
 ICON_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>\s*")
 # A folded cell's switch, and the title that is its first line.
@@ -167,21 +167,31 @@ def write_networks(app: Sphinx, exception: Exception | None) -> None:
     """
     if exception is not None or app.builder.format != "html":
         return
+    import torch
     from kpbook import export, zoo
     from kpbook.episodes import Episodes
     from kpbook.images import to_float
+    from kpbook.recordings import pong
+    from kpbook.widgets import transport
 
     made = ROOT / "_build" / ".onnx" / digest_of_inputs()
     live = Path(app.outdir) / "_static" / "live"
     live.mkdir(parents=True, exist_ok=True)
-    images = to_float(Episodes.sample().flat().images[::PARITY_EVERY])
+    seen = (to_float(Episodes.sample().flat().images[::PARITY_EVERY]),)
+    written = {name: (zoo.load(name), seen) for name in zoo.names()}
+    games = pong.sample()
+    stages = transport.stages_of(zoo.load(transport.NETWORK), games)
+    pair = to_float(games.flat().images[::PARITY_EVERY])
+    every = torch.ones(len(pair), stages.network.keypoints)
+    written[f"{transport.NETWORK}-stages"] = stages.eval(), (pair, pair.flip(0), every)
     parity = {}
-    for name in zoo.names():
+    for name, (network, inputs) in written.items():
         file = made / f"{name}.onnx"
-        extractor = zoo.load(name)
         if not file.is_file():
-            export.to_onnx(extractor, file)
-        parity[name] = export.difference(extractor, file, images) | {"images": len(images)}
+            export.to_onnx(network, file)
+        off = export.difference(network, file, *inputs)
+        keypoints = max(value for part, value in off.items() if part.endswith("keypoints"))
+        parity[name] = {"keypoints": keypoints, "images": len(inputs[0])}
         shutil.copy2(file, live / file.name)
     module = f"export default {json.dumps(parity)};\n"
     (live / "parity.mjs").write_text(module, encoding="utf-8")

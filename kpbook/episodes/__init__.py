@@ -10,8 +10,19 @@ the goal is met, so that arrays are rectangular; ``terminated`` marks the frames
 """
 
 from kpbook.episodes.data import Episodes, Flat
+from kpbook.episodes.diverse import Diverse, diverse_pairs
 from kpbook.episodes.recording import record
 from kpbook.episodes.samplers import Places
 from kpbook.episodes.world import Policy, PolicyMaker, World
 
-__all__ = ["Episodes", "Flat", "Places", "Policy", "PolicyMaker", "World", "record"]
+__all__ = [
+    "Diverse",
+    "Episodes",
+    "Flat",
+    "Places",
+    "Policy",
+    "PolicyMaker",
+    "World",
+    "diverse_pairs",
+    "record",
+]

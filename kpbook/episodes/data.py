@@ -184,6 +184,15 @@ class Episodes(Samplers):
             return self.truth
         return to_pixels(self.truth, self.image_size)
 
+    @property
+    def games(self) -> np.ndarray:
+        """Number of each frame's game, int64 ``(E, T)``; where none restarts, of its episode."""
+        E, T = self.images.shape[:2]
+        start = np.zeros((E, T), dtype=bool) | self.extras.get("start", False)
+        start[:, 0] = True
+        numbers: np.ndarray = start.ravel().cumsum().reshape(E, T) - 1
+        return numbers
+
     def __iter__(self) -> Iterator[Episodes]:
         return (self[i] for i in range(len(self)))
 
@@ -233,7 +242,7 @@ class Episodes(Samplers):
     def flat(self, view: int = 0) -> Flat:
         """Return all frames of one view in a row, episode by episode.
 
-        Games of one episode, see ``extras["start"]``, are told apart by nothing in it.
+        Games of one episode are told apart by :attr:`games`, not by anything in it.
         """
         view = self._check_view(view)
         E, T, _, H, W, _ = self.images.shape

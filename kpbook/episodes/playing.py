@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
@@ -149,10 +151,16 @@ def _extras(world: Any) -> dict[str, np.ndarray]:
 _worker: tuple[Any, Job] | None = None
 
 
-def _start_worker(world: Any, job: Job) -> None:
+def _start_worker(order: bytes) -> None:
     global _worker
-    _worker = world, job
+    _worker = pickle.loads(order)  # bytes: the process would keep the world itself for ever
+    atexit.register(_forget)  # compiled code complains of what is left at the end
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _forget() -> None:
+    global _worker
+    _worker = None
 
 
 def _end_with_parent() -> None:
@@ -170,6 +178,20 @@ def _play_in_worker(i: int) -> dict[str, np.ndarray]:
     return job.play(world, i)
 
 
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that start meanwhile use one thread each, or they wait for one another."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+
+
 def play_all(
     world: Any, job: Job, episodes: int, workers: int, progress: bool
 ) -> list[dict[str, np.ndarray]]:
@@ -178,7 +200,7 @@ def play_all(
     if workers == 1:
         return list(tqdm((job.play(world, i) for i in range(episodes)), **bar))
     try:
-        pickle.dumps((world, job))
+        order = pickle.dumps((world, job))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         hint = "Define the policy at the top level of a module, or record with workers=1."
         raise ValueError(complain("workers", f"{workers}, but {error}", "1", hint)) from error
@@ -186,10 +208,10 @@ def play_all(
         min(workers, episodes),
         mp_context=multiprocessing.get_context("spawn"),  # pybullet does not survive a fork
         initializer=_start_worker,
-        initargs=(world, job),
+        initargs=(order,),
     )
     try:
-        with pool:
+        with _one_thread_each(), pool:
             return list(tqdm(pool.map(_play_in_worker, range(episodes)), **bar))
     except BrokenProcessPool as error:
         hint = (

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Policy = Callable[[Any], np.ndarray]
+#: From an observation to an action.
+Policy = Callable[[Any], Any]
 PolicyMaker = Callable[[Any, np.random.Generator], Policy]
 
 
@@ -43,7 +44,7 @@ class World(Protocol):
     def reset(self, *, seed: int) -> tuple[Any, dict[str, Any]]:
         """Start the episode that belongs to ``seed``; the same one every time."""
 
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act, as in Gymnasium."""
 
     def frame(self, view: str) -> np.ndarray:

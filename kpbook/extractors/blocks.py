@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kpbook import cores
 from kpbook._checks import check_floating, check_shape, check_tensor, complain
@@ -20,6 +21,8 @@ NOTICEABLE = 0.12  # difference from the median frame, summed over colours: 30 o
 _BINS = 8
 _RAREST = 1e-4  # share of the pixels below which a colour is noise: 0.4 pixels a frame of 64
 _TARGET = 64
+_LIMIT = 8.0  # of a whitened difference, in standard deviations
+_FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e-5
 _LARGEST_LOG = 20.0  # a width below e^-20 would underflow to 0 when squared, and divide by it
 
 
@@ -29,12 +32,13 @@ def conv(
     kernel: int = 3,
     stride: int = 1,
     padding: int | None = None,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
 ) -> list[nn.Module]:
-    """Convolution without bias, batch normalisation, ReLU. Padding keeps the size by default."""
+    """Convolution without bias, normalisation, ReLU. Padding keeps the size by default."""
     padding = kernel // 2 if padding is None else padding
     return [
         nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False),
-        nn.BatchNorm2d(channels_out),
+        norm(channels_out),
         nn.ReLU(inplace=True),
     ]
 
@@ -141,24 +145,26 @@ class PixelWeight(nn.Module):
     Args:
         rarity: Share by :func:`kpbook.losses.rarity_weight`, as a multiple of the equal share.
         motion: Share of pixels that differ from the median frame.
+        size: Pixels of the square target.
     """
 
     table: Tensor
     scene: Tensor
     moving: Tensor
 
-    def __init__(self, rarity: float, motion: float) -> None:
+    def __init__(self, rarity: float, motion: float, size: int = _TARGET) -> None:
         super().__init__()
         self.rarity, self.motion = rarity, motion
         self.register_buffer("table", torch.ones(_BINS**3))
-        self.register_buffer("scene", torch.zeros(3, _TARGET, _TARGET))
+        self.register_buffer("scene", torch.zeros(3, size, size))
         self.register_buffer("moving", torch.ones(()))
 
     def prepare(self, frames: np.ndarray) -> None:
         """Count colours and moving pixels in uint8 frames ``(F, H, W, 3)``."""
         self.table.copy_(colour_rarity(frames, bins=_BINS, floor=_RAREST))
         scene = torch.from_numpy(median_frame(frames)).movedim(-1, 0)
-        self.scene.copy_(cores.resize(scene[None], (_TARGET, _TARGET))[0])
+        size = self.scene.shape[-1]
+        self.scene.copy_(cores.resize(scene[None], (size, size))[0])
         some = to_float(frames[:: max(1, len(frames) // 500)])
         self.moving.copy_(_moves(some, scene).float().mean().clamp_min(1e-3))
 
@@ -170,6 +176,62 @@ class PixelWeight(nn.Module):
         if self.motion:
             weight = weight + self.motion * _moves(images, self.scene) / self.moving
         return weight / (1 + self.rarity + self.motion)
+
+
+class Difference(nn.Module):
+    r"""What sets a frame apart from the median frame; needs a camera that stands still.
+
+    The difference :math:`d` is whitened, :math:`C^{-1/2} d` with :math:`C = \overline{d d^T}` over
+    the pixels of the training frames, so that a hue that is rare in the scene counts as much as
+    the brightness of a large grey arm. The gate is :math:`g \tanh(\|d\|_1 / s)` of the largest
+    difference in a cell.
+
+    Args:
+        size: Pixels of the square image.
+        map_size: Cells of the map that the gate opens.
+        whiten: Whether to whiten; else the frame is passed on as it is.
+        gate: :math:`g`, in units of the softmax's exponent.
+
+    Raises:
+        ValueError: If the cells do not tile the image and there is a gate.
+    """
+
+    scene: Tensor
+    whitening: Tensor
+
+    def __init__(self, size: int, map_size: tuple[int, int], whiten: bool, gate: float) -> None:
+        super().__init__()
+        self.whiten, self.gate, self.cell = whiten, gate, size // map_size[0]
+        if gate and self.cell * map_size[0] != size:
+            hint = "Leave the gate at 0 for this architecture."
+            raise ValueError(
+                complain(
+                    "gate", f"a map of {map_size} for {size} px", "cells that tile the image", hint
+                )
+            )
+        self.register_buffer("scene", torch.zeros(3, size, size))
+        self.register_buffer("whitening", torch.eye(3))
+
+    def prepare(self, frames: np.ndarray) -> None:
+        """Find the median frame and the whitening from uint8 frames ``(F, H, W, 3)``."""
+        scene = median_frame(frames)
+        some = frames[:: max(1, len(frames) // 500)]
+        d = (some / 255 - scene).reshape(-1, 3)
+        spread, axes = np.linalg.eigh(d.T @ d / len(d) + _FLOOR * np.eye(3))
+        self.whitening.copy_(torch.from_numpy((axes / np.sqrt(spread)) @ axes.T))
+        self.scene.copy_(torch.from_numpy(scene).movedim(-1, 0))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Images ``(B, 3, H, W)`` to what the encoder sees, same shape, and the gate."""
+        d = images - self.scene
+        gate: Tensor | float = 0.0
+        if self.gate:
+            largest = functional.max_pool2d(d.abs().sum(1, keepdim=True), self.cell)
+            gate = self.gate * (largest / NOTICEABLE).tanh()
+        if not self.whiten:
+            return images, gate
+        seen = torch.einsum("ij,bjhw->bihw", self.whitening, d)
+        return seen.clamp(-_LIMIT, _LIMIT), gate
 
 
 def _moves(images: Tensor, scene: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ FAMILIES: dict[str, str] = {
     **dict.fromkeys(
         ("dsae", "basic", "basic-kp32", "keynet", "rarity"), f"{_HERE}.autoencoder.names"
     ),
+    **dict.fromkeys(("transporter", "pixel-transporter", "jakab"), f"{_HERE}.transporter.names"),
 }
 
 
@@ -57,6 +58,13 @@ def family(name: str) -> Any:
     hint = f"Did you mean {close[0]!r}?" if close else ""
     known = f"one of {', '.join(FAMILIES)}, and switches such as -quarter"
     raise ValueError(complain("architecture", repr(name), known, hint))
+
+
+def plain(value: Any) -> Any:
+    """An option as it reads back from JSON: what a ``config`` holds."""
+    if getattr(value, "shape", None) == ():  # of NumPy or torch
+        return value.item()
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def build(name: str, *, seed: int = 0, **options: Any) -> nn.Module:

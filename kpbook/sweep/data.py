@@ -11,7 +11,8 @@ from kpbook._checks import check_choice, check_integer, complain
 from kpbook.world import registry
 
 RECORD_OPTIONS = ("episodes", "steps", "seed", "policy")
-_SPLIT = ("train", "validation", "seed")
+_SPLIT = ("train", "validation", "seed", "pairs")
+_PAIRS = ("pairs", "offers", "chance")
 _SAMPLE_EPISODES = 300
 #: The world of data that names none.
 WORLD = "push"
@@ -47,6 +48,10 @@ def check_data(data: Any, split: Any, where: str) -> None:
     if sum(counts.values()) > check_integer(most, name=f"{where}: data: episodes", minimum=1):
         got = f"{counts['train']} + {counts['validation']} episodes"
         raise ValueError(complain(f"{where}: split", got, f"at most {most} in all"))
+    if "pairs" in split:
+        check_keys(split["pairs"], _PAIRS, where=f"{where}: split: pairs")
+        for key in ("pairs", "offers"):
+            check_integer(split["pairs"].get(key), name=f"{where}: split: pairs: {key}", minimum=0)
 
 
 def episodes_of(settings: Mapping[str, Any], cache: Path, workers: int = 1) -> episodes.Episodes:
@@ -67,9 +72,15 @@ def episodes_of(settings: Mapping[str, Any], cache: Path, workers: int = 1) -> e
 def parts_of(
     settings: Mapping[str, Any], cache: Path
 ) -> tuple[episodes.Episodes, episodes.Episodes]:
-    """Return the training and the validation episodes of a job."""
+    """Return the training and the validation episodes of a job.
+
+    Where the split asks for ``pairs``, training sees those of :func:`kpbook.episodes.diverse_pairs`
+    alone, each an episode of two frames.
+    """
     split = settings["split"]
     train, validation = episodes_of(settings, cache).split(
         (split["train"], split["validation"]), seed=split["seed"]
     )
+    if "pairs" in split:
+        train = episodes.diverse_pairs(train, **split["pairs"], seed=split["seed"]).pairs
     return train, validation

@@ -11,24 +11,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from kpbook import runs, training, zoo
-from kpbook._checks import check_integer, complain
+from kpbook._checks import check_integer, check_positive, check_scalar, complain
 from kpbook.detect import device_of, keypoints
 from kpbook.episodes import Episodes
 from kpbook.extractors import registry
 from kpbook.extractors.base import Draws, offers
 from kpbook.images import resize, to_float
 from kpbook.judge import by_halves
-from kpbook.sweep.data import check_data, episodes_of, parts_of
+from kpbook.metric import precision_recall
+from kpbook.sweep.data import check_data, check_keys, episodes_of, parts_of
 from kpbook.sweep.plan import Job
 
 #: Options of ``fit`` that a sweep decides by itself.
 _OWN = {"extractor", "episodes", "steps", "seed", "validate", "folder", "name", "resume", "config"}
 FIT_OPTIONS = sorted(set(inspect.signature(training.fit).parameters) - _OWN - {"progress"})
 EITHER = ("images", "steps")
-KEYS = ("architecture", "overrides", "data", "split", *EITHER, *FIT_OPTIONS)
+KEYS = ("architecture", "overrides", "data", "split", "matching", *EITHER, *FIT_OPTIONS)
 NEEDS = ("architecture", "data", "split")
 _BATCH = 64
 
@@ -45,6 +47,7 @@ def settings(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         "data": entry["data"],
         "split": {"seed": 0, **entry["split"]},
         "fit": {key: entry[key] for key in FIT_OPTIONS if key in entry},
+        **({"matching": _matching(entry["matching"], where)} if "matching" in entry else {}),
     }
 
 
@@ -71,7 +74,10 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
     )
     if fit.stopped:
         raise SystemExit(f"{job.name} was {fit.stopped}; its checkpoint stays.")
-    fit.record.results[-1] |= evaluate(fit.extractor, validation)
+    seen_only = settings["fit"].get("seen_only", False)
+    fit.record.results[-1] |= evaluate(fit.extractor, validation, seen_only=seen_only)
+    if "matching" in settings:
+        fit.record.results[-1] |= match(fit.extractor, validation, **settings["matching"])
 
     def keep(record: runs.RunRecord) -> None:
         zoo.save(fit.extractor, out / f"{job.name}.safetensors", record)
@@ -80,13 +86,16 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
     return fit.record, keep
 
 
-def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dict[str, Any]:
+def evaluate(
+    extractor: Any, validation: Episodes, *, draws: bool = True, seen_only: bool = False
+) -> dict[str, Any]:
     """Score an extractor on the second half of the episodes; the map is fitted on the first.
 
     Args:
         extractor: From frames to keypoints, in eval mode.
         validation: Episodes, at least 2; without truth only the reconstruction is scored.
         draws: Whether the extractor can draw. ``False`` for weights of an encoder alone.
+        seen_only: Judge an object only in frames in which it is seen.
 
     Returns:
         For each object ``error/<object>`` ([-1, 1]² units), ``r2/<object>`` and
@@ -99,13 +108,58 @@ def evaluate(extractor: Any, validation: Episodes, *, draws: bool = True) -> dic
         row["reconstruction_error"] = _reconstruction_error(extractor, validation)
     if not validation.objects:
         return row
-    result = by_halves(keypoints(extractor, validation), validation.flat())
+    result = by_halves(keypoints(extractor, validation), validation.flat(), seen_only=seen_only)
     for k, name in enumerate(validation.objects):
         for part in ("error", "r2"):
             value = float(getattr(result, part)[k])
             row[f"{part}/{name}"] = value if math.isfinite(value) else None
         row[f"keypoint/{name}"] = int(result.keypoint[k])
     return row
+
+
+def match(
+    extractor: Any, validation: Episodes, radius: float, lengths: Sequence[int]
+) -> dict[str, Any]:
+    """Match keypoints and seen objects over windows that lie in one game each.
+
+    Args:
+        extractor: From frames to keypoints, in eval mode.
+        validation: Episodes; without truth nothing is matched.
+        radius: Of :func:`kpbook.metric.precision_recall`.
+        lengths: Frames of the windows; those longer than the longest game are left out.
+
+    Returns:
+        For each length ``precision over <length>`` and ``recall over <length>``, as in
+        ``metrics.csv``. A number that does not exist is ``None``.
+    """
+    flat, games = validation.flat(), validation.games.ravel()
+    some = [n for n in lengths if n <= np.bincount(games).max()]
+    if not some or not validation.objects:
+        return {}
+    points = keypoints(extractor, validation)
+    m = precision_recall(points, flat.truth, radius, some, visible=flat.visible, episode=games)
+    columns = (("precision", m.precision), ("recall", m.recall))
+    return {
+        f"{what} over {length}": float(values[i]) if math.isfinite(values[i]) else None
+        for i, length in enumerate(some)
+        for what, values in columns
+    }
+
+
+def _matching(options: Any, where: str) -> dict[str, Any]:
+    """Radius and lengths, known to make sense."""
+    where = f"{where}: matching"
+    check_keys(options, ("radius", "lengths"), where=where)
+    for key in ("radius", "lengths"):
+        if key not in options:
+            raise ValueError(complain(where, f"no {key!r}", "a radius and lengths"))
+    radius = check_scalar(options["radius"], name=f"{where}: radius")
+    check_positive(radius, name=f"{where}: radius", hint="Image coordinates.")
+    lengths = options["lengths"]
+    if not isinstance(lengths, list) or not lengths:
+        raise TypeError(complain(f"{where}: lengths", repr(lengths), "a list, such as [1, 50]"))
+    sizes = [check_integer(n, name=f"{where}: lengths", minimum=1) for n in lengths]
+    return {"radius": radius, "lengths": sizes}
 
 
 def _steps(entry: Mapping[str, Any], where: str) -> tuple[int, dict[str, Any]]:

@@ -69,10 +69,11 @@ def transfer(
     cache = out / scenes.stem / ".work"
     cache.mkdir(parents=True, exist_ok=True)
     _, validation = parts_of(settings, cache)
+    seen_only = settings["fit"].get("seen_only", False)
     rows: list[dict[str, Any]] = []
     for job in finished:
         extractor = zoo.load_file(job.encoder(weights), device)
-        score = evaluate(extractor, validation, draws=False)
+        score = evaluate(extractor, validation, draws=False, seen_only=seen_only)
         rows.append({"run": job.run, "seed": job.seed, **score})
     return runs.RunRecord(
         name=f"transfer-{run}",

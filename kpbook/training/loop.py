@@ -76,6 +76,7 @@ def fit(
     weight_decay: float = 0.0,
     schedule: str = "constant",
     validate: Episodes | None = None,
+    seen_only: bool = False,
     every: int | None = None,
     folder: str | Path | None = None,
     name: str | None = None,
@@ -111,6 +112,8 @@ def fit(
         schedule: "constant", or "one-cycle" (see :func:`kpbook.training.run.rate`).
         validate: Other episodes, with truth, to follow tracking on: the affine map is fitted on
             the first half of them and scored on the second.
+        seen_only: Follow an object only in frames in which it is seen. A cube that is hidden is
+            somewhere; a ball that has left the game is nowhere.
         every: Steps between rows of the curve; without it about 20 rows. The last step has one.
         folder: Where checkpoints and the run record (``<name>.json``, at the end) go.
         name: Of the run, also of its files; the extractor's and the seed without it.
@@ -141,14 +144,17 @@ def fit(
     check_range(weight_decay, 0, 1, name="weight_decay")
     check_range(checkpoint_every, 0, math.inf, name="checkpoint_every", hint="In seconds.")
     check_choice(schedule, SCHEDULES, name="schedule")
-    for option, flag in (("resume", resume), ("progress", progress)):
+    flags = (("resume", resume), ("progress", progress), ("seen_only", seen_only))
+    for option, flag in flags:
         check_flag(flag, name=option)
     check_learner(extractor)
     check_episodes(episodes)
     if hasattr(extractor, "image_size"):
         check_fits(extractor, episodes, name="episodes")
     label = label_of(extractor, seed, name)
-    validation = None if validate is None else Validation(validate, extractor, episodes)
+    validation = None
+    if validate is not None:
+        validation = Validation(validate, extractor, episodes, seen_only)
     shelf = None if folder is None else Shelf(folder, label)
     place = move(extractor, device)
     options = {
@@ -161,6 +167,7 @@ def fit(
         "episodes": digest(episodes),
         "validate": None if validate is None else digest(validate),
         "config": plain(config or {}, name="config"),
+        **({"seen_only": True} if seen_only else {}),  # older checkpoints do not say it
     }
     began_as = fingerprint(extractor.state_dict())  # before `prepare` changes it
     with own_randomness(seed, place), torch.enable_grad():

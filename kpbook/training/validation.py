@@ -15,6 +15,7 @@ from kpbook.detect import check_fits, found, in_image
 from kpbook.episodes import Episodes
 from kpbook.extractors.base import Extractor, lacks
 from kpbook.judge import by_halves
+from kpbook.metric import TrackingResult
 from kpbook.metric._frames import FAR
 
 #: Images in one forward pass, and batches behind the validation loss. Fixed, so that the numbers
@@ -32,6 +33,7 @@ class Validation:
         episodes: At least two, with truth; their first view is used.
         extractor: What will be judged; its image size must be that of the frames.
         trained_on: The training episodes; their objects must be the same, if they name any.
+        seen_only: Judge an object only in frames in which it is seen.
 
     Raises:
         TypeError: If ``episodes`` is no ``Episodes``, or the extractor gives no keypoints.
@@ -39,7 +41,9 @@ class Validation:
             differ.
     """
 
-    def __init__(self, episodes: Episodes, extractor: Any, trained_on: Episodes) -> None:
+    def __init__(
+        self, episodes: Episodes, extractor: Any, trained_on: Episodes, seen_only: bool = False
+    ) -> None:
         missing = lacks(extractor, Extractor)
         if missing:
             got = f"{type(extractor).__name__}, which has no {', '.join(missing)}"
@@ -62,8 +66,8 @@ class Validation:
             got = f"truth with {far:.0%} of the points beyond {FAR:g}"
             expected = "image coordinates, -1 to +1 inside the image"
             raise ValueError(complain("validate", got, expected, hint))
-        self.episodes, self._flat = episodes, episodes.flat()
-        by_halves(self._flat.truth, self._flat)  # complains now, not after an hour
+        self.episodes, self._flat, self._seen_only = episodes, episodes.flat(), seen_only
+        self._judge(self._flat.truth)  # complains now, not after an hour
 
     def row(self, extractor: Any, device: torch.device) -> dict[str, float | None]:
         """Return ``validation/<loss part>``, ``error/<object>`` and ``r2/<object>``.
@@ -97,12 +101,15 @@ class Validation:
         if not np.isfinite(points).all():
             got = f"{int((~np.isfinite(points)).sum())} values that are NaN or infinite"
             raise FloatingPointError(complain("keypoints of validate", got, "finite numbers"))
-        result = by_halves(in_image(points, self.episodes), self._flat)
+        result = self._judge(in_image(points, self.episodes))
         rows: dict[str, float | None] = {}
         for column, values in (("error", result.error), ("r2", result.r2)):
             for name, value in zip(self.episodes.objects, values, strict=True):
                 rows[f"{column}/{name}"] = finite(float(value))
         return rows
+
+    def _judge(self, points: Any) -> TrackingResult:
+        return by_halves(points, self._flat, seen_only=self._seen_only)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

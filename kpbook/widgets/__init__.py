@@ -13,5 +13,13 @@ from kpbook.widgets.find_cube import FindTheCube  # noqa: E402 - after the check
 from kpbook.widgets.judge_it import JudgeIt  # noqa: E402 - after the check above
 from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
 from kpbook.widgets.training_film import TrainingFilm  # noqa: E402 - after the check above
+from kpbook.widgets.transport import Transport  # noqa: E402 - after the check above
 
-__all__ = ["CameraFigure", "FindTheCube", "JudgeIt", "SoftArgmaxPlayground", "TrainingFilm"]
+__all__ = [
+    "CameraFigure",
+    "FindTheCube",
+    "JudgeIt",
+    "SoftArgmaxPlayground",
+    "TrainingFilm",
+    "Transport",
+]

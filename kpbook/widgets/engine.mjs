@@ -1,8 +1,9 @@
 // Who answers a figure's question "what does the network see here?": the page itself, by
 // onnxruntime-web from the book's own files, or the kernel of a live notebook, by torch.
 //
-// An engine is {run(images), close()}; `run` takes float32 images (3 x H x W, in [0, 1]) and
-// promises {keypoints, heatmaps, reconstruction}: flat Float32Arrays, {data, dims} each.
+// An engine is {run({inputs}), close()}; `run` takes what the network's inputs are called, such as
+// {images}, and promises what its outputs are called, such as {keypoints, heatmaps, reconstruction}:
+// flat Float32Arrays, {data, dims} each. The dims of an input begin with the 1 of a batch of one.
 
 /** The address of a file under the built book's `_static`. */
 export function siteFile(path, doc = document) {
@@ -40,9 +41,10 @@ function inference() {
         throw error;
       }
     },
-    async run({ id, data, H, W }) {
+    async run({ id, inputs }) {
       const { session, Tensor } = sessions.get(id);
-      const found = await session.run({ images: new Tensor("float32", data, [1, 3, H, W]) });
+      const fed = Object.entries(inputs).map(([name, { data, dims }]) => [name, new Tensor("float32", data, dims)]);
+      const found = await session.run(Object.fromEntries(fed));
       const plain = ({ data: values, dims }) => ({ data: values, dims: dims.slice(1) });
       return Object.fromEntries(Object.entries(found).map(([name, t]) => [name, plain(t)]));
     },
@@ -121,7 +123,7 @@ export async function fastEnough(run, now = () => performance.now()) {
 
 /**
  * An engine in the page. `model` is the address of the ONNX file, `first` what it finds in the
- * picture `example`. `settle()`, to be called once it has answered, tries how fast it is: a network
+ * inputs `example`. `settle()`, to be called once it has answered, tries how fast it is: a network
  * that needs more than SLOW moves to a worker, and answers from the page until it is there. It
  * promises the place: "page" or "worker".
  */
@@ -135,9 +137,9 @@ export async function browserEngine(address, model, example) {
   };
   let at = await start("page", inference);
   let answer = null; // the last one, found or still to be found
-  const run = ({ data, H, W }) => (answer = at.run({ data, H, W }));
+  const run = ({ inputs }) => (answer = at.run({ inputs }));
   const settle = async () => {
-    if (await fastEnough(() => run(example))) return at.name;
+    if (await fastEnough(() => run({ inputs: example }))) return at.name;
     const here = at;
     try {
       at = await start("worker", inferenceElsewhere);
@@ -150,7 +152,7 @@ export async function browserEngine(address, model, example) {
   };
   const engine = { name: "browser", run, settle, close: () => at.close() };
   try {
-    return { ...engine, first: await run(example) };
+    return { ...engine, first: await run({ inputs: example }) };
   } catch (error) {
     await engine.close();
     throw error;
@@ -181,7 +183,7 @@ export function kernelEngine(model, network) {
   model.on("msg:custom", hear);
   return {
     name: "kernel",
-    run: ({ data, H, W }) =>
+    run: ({ inputs }) =>
       new Promise((resolve, reject) => {
         const question = `${me} ${++next}`;
         const late = () => {
@@ -194,7 +196,9 @@ export function kernelEngine(model, network) {
           end(value);
         };
         waiting.set(question, { resolve: settle(resolve), reject: settle(reject) });
-        model.send({ question, network, H, W }, undefined, [data.slice().buffer]);
+        const shapes = Object.entries(inputs).map(([name, { dims }]) => [name, dims]);
+        const buffers = Object.values(inputs).map(({ data }) => data.slice().buffer);
+        model.send({ question, network, shapes: Object.fromEntries(shapes) }, undefined, buffers);
       }),
     close() {
       model.off("msg:custom", hear);
@@ -258,11 +262,32 @@ export function latestOnly(run, done, failed) {
   };
 }
 
-/** uint8 pixels (H x W x 3) as a network takes them: float32 3 x H x W in [0, 1]. */
-export function toPlanes(rgb, H, W) {
-  const planes = new Float32Array(3 * H * W);
+/** uint8 pixels (H x W x 3) as a network's input: one image, float32 3 x H x W in [0, 1]. */
+export function toInput(rgb, H, W) {
+  const data = new Float32Array(3 * H * W);
   for (let k = 0; k < H * W; k++) {
-    for (let c = 0; c < 3; c++) planes[c * H * W + k] = rgb[3 * k + c] / 255;
+    for (let c = 0; c < 3; c++) data[c * H * W + k] = rgb[3 * k + c] / 255;
   }
-  return planes;
+  return { data, dims: [1, 3, H, W] };
+}
+
+/** What a network is called in sentences. */
+export function called({ label, name }) {
+  return label ?? name;
+}
+
+/** Largest difference of two answers; infinite where they are not of one length. */
+export function farthest(ours, theirs) {
+  if (ours.length !== theirs.length) return Infinity;
+  return ours.reduce((most, value, k) => Math.max(most, Math.abs(value - theirs[k])), 0);
+}
+
+/** How alike the answers are; `built` is what the book's build measured in onnxruntime, if known. */
+export function describeParity(name, off, built) {
+  const short = (value) => value.toExponential(0).replace("-", "\u2212");
+  const here = `this browser and torch differ by at most ${short(off)} on the first view`;
+  const there = built
+    ? `; onnxruntime and torch by ${short(built.keypoints)} on ${built.images} recorded pictures`
+    : "";
+  return `${name}: the keypoints of ${here}${there} (image coordinates).`;
 }

@@ -5,20 +5,18 @@
 // network sees. Each change asks the engine for keypoints, heat maps and the drawing of these. Until the reader first touches the figure nothing is loaded: it
 // then shows what torch found for the first view.
 
+import { AskingFigure } from "./asking.mjs";
 import { clamp, formatNumber, make } from "./core.mjs";
-import { Engines, browserEngine, kernelEngine, latestOnly, siteFile, toPlanes } from "./engine.mjs";
-import { LiveFigure, captioned, mount, moveHandle, setText } from "./figure.mjs";
+import { called, toInput } from "./engine.mjs";
+import { captioned, mount, moveHandle, setText } from "./figure.mjs";
 import { Picture, drawAgain, drawHeat, drawScene, drawSeen } from "./find_cube_scene.mjs";
 import {
-  CUBE, REACH, SharpScene, called, clean, describe, describeParity, drawState, farthest, saidOf, sceneKey, selected, stepped, truthOf,
-  unpackDrawn, unpackPoses, withinReach,
+  CUBE, REACH, SharpScene, clean, describe, drawState, saidOf, sceneKey, selected, stepped, truthOf, unpackDrawn,
+  unpackPoses, withinReach,
 } from "./find_cube_state.mjs";
 import { INKS, SELECTED, legend } from "./marks.mjs";
 import { toStage } from "./pixels.mjs";
 import { pointOnPlane, projectPoint, resized } from "./push_scene.mjs";
-
-const PATIENCE = 16; // ms: marks that come within a frame are drawn together with the scene
-const OTHER = 1e-3; // image coordinates: rounding differs by less, another network by more
 
 const STYLE = `
 .stage { width: 100%; aspect-ratio: 1; overflow: hidden; }
@@ -44,41 +42,19 @@ const KEY = [
   ["M11 0A11 11 0 1 1 -11 0A11 11 0 1 1 11 0Z", "ring: drag it to move the cube or the target", "grip"],
 ];
 
-
 const TRAITS = ["cube", "target", "yaw", "pose", "light", "distractor", "occluder", "network", "keypoint"];
 
-class FindCubeView extends LiveFigure {
+class FindCubeView extends AskingFigure {
   constructor(model, host, poses, sharp, drawn) {
     super(model, host, {
       name: "find-the-cube", title: "Live figure: find the cube", traits: TRAITS, style: STYLE,
-      also: ["engine", "address"],
     });
     this.scene = model.get("scene");
-    this.networks = model.get("networks");
     this.poses = { ...poses, hand: this.scene.hand };
     const { camera, colours } = this.scene;
     this.sharp = new SharpScene(sharp, resized(camera, sharp.H / poses.H), colours);
     this.picture = new Picture(this.sharp.picture, sharp.H, sharp.W);
     this.drawnByTorch = drawn;
-    this.engines = new Engines((name) => this.open(name));
-    this.changes = 0;
-    this.result = this.first();
-    this.parities = {};
-    this.settled = new WeakSet(); // engines
-    this.places = {}; // network -> where it runs: page or worker
-    this.times = []; // ms from a gesture to its last draw call
-    this.ask = latestOnly(
-      (asked) => this.engines.get(asked.network).then((engine) => engine.run(asked)),
-      (found, asked) => this.answer(found, asked),
-      (error) => this.sorry(error),
-    );
-    this.where = this.answersFrom();
-  }
-
-  start() {
-    super.start();
-    // A page loads nothing before the first touch; a kernel is there anyway.
-    if (this.inKernel() && this.result.of !== sceneKey(this.state())) this.changed();
   }
 
   limits() {
@@ -90,151 +66,54 @@ class FindCubeView extends LiveFigure {
     return clean(raw, this.limits());
   }
 
+  // Asking the network.
+
+  networkOf({ network }) {
+    return this.networks.find(({ name }) => name === network);
+  }
+
+  key(state) {
+    return sceneKey(state);
+  }
+
+  inputs(state) {
+    return { images: toInput(this.drawn(state).rgb, this.poses.H, this.poses.W) };
+  }
+
+  firstState(name) {
+    return clean({ network: name }, this.limits());
+  }
+
   /** What torch found for the first view of each network: shown before anything is loaded. */
-  first() {
+  firstAnswer() {
     const { name, first, stranger } = this.network();
     const keypoints = { data: Float32Array.from(first.flat()), dims: [first.length, 2] };
     const { network, keypoint } = this.scene.drawn;
-    const of = sceneKey(clean({}, this.limits())); // the scene that this answers
+    const of = sceneKey(this.firstState(name)); // the scene that this answers
     const drawn = name === network && !stranger ? { ...this.drawnByTorch, only: keypoint } : {};
     return { keypoints, of, ...drawn };
   }
 
-  network() {
-    const { network } = this.state();
-    return this.networks.find(({ name }) => name === network);
+  points({ keypoints }) {
+    return keypoints.data;
   }
 
-  // Asking the network.
-
-  /** Does the kernel answer, and not the page? */
-  inKernel() {
-    const { engine, address } = this.answersFrom();
-    return engine === "kernel" || (engine === "auto" && !this.static && !address);
+  firstPoints({ first }) {
+    return first.flat();
   }
 
-  answersFrom() {
-    return { engine: this.model.get("engine"), address: this.model.get("address") };
-  }
-
-  /** The engine of one network: in the kernel or in the page. */
-  async open(name) {
-    if (this.gone) throw new Error("the figure is gone");
-    if (!this.inKernel()) return this.browser(name);
-    if (this.static) throw new Error("this page has no kernel", { cause: "option" });
-    return kernelEngine(this.model, name);
-  }
-
-  /** The page's engine; and say how far its answer for the first view is from torch's. */
-  async browser(name) {
-    const { address } = this.where;
-    if (!this.static && !address) {
-      throw new Error("outside the book the option address says where its files are", { cause: "option" });
-    }
-    const at = (path) => (address ? new URL(path, address).href : siteFile(path));
-    const network = this.networks.find((one) => one.name === name);
-    const file = at(`live/${encodeURIComponent(network.file)}`);
-    const { H, W } = this.poses;
-    const first = clean({ network: name }, this.limits());
-    const { rgb } = drawState(first, this.poses, this.scene.camera, this.scene.colours);
-    const example = { data: toPlanes(rgb, H, W), H, W };
-    const engine = await browserEngine(at("onnxruntime/ort.wasm.bundle.min.mjs"), file, example);
-    const { keypoints } = engine.first;
-    const off = farthest(network.first.flat(), keypoints.data);
-    this.parities[name] = off;
-    if (off > OTHER) {
-      this.disown(network, keypoints);
-    } else {
-      import(at("live/parity.mjs"))
-        .catch(() => ({ default: {} }))
-        .then((built) => setText(this.parity, describeParity(called(network), off, built.default[name])));
-    }
-    return engine;
-  }
-
-  /** After the first answer: let the page's engine find its place. */
-  async settle(name) {
-    const engine = await this.engines.get(name);
-    if (!engine.settle || this.settled.has(engine)) return;
-    this.settled.add(engine);
-    this.places[name] = await engine.settle();
-  }
-
-  /** The file is not the network that the page was made with: it answers, its keypoints unnamed. */
-  disown(network, { data, dims }) {
+  stranger({ keypoints: { data, dims } }) {
     const first = Array.from({ length: dims[0] }, (_, n) => [data[2 * n], data[2 * n + 1]]);
-    const other = { ...network, first, assigned: [], stranger: true };
-    this.networks = this.networks.map((one) => (one === network ? other : one));
-    setText(
-      this.parity,
-      `${network.file} holds another network than this page was made with. Its keypoints are shown; ` +
-        "which of them belong to the objects is not known.",
-    );
-  }
-
-  changed() {
-    const started = this.begun ?? performance.now();
-    this.begun = null;
-    const where = this.answersFrom();
-    if (where.engine !== this.where.engine || where.address !== this.where.address) {
-      this.where = where;
-      this.engines.forget();
-    }
-    clearTimeout(this.late);
-    this.late = setTimeout(() => this.schedule(), PATIENCE); // a slow network: the scene moves first
-    const { network } = this.state();
-    if (network !== this.shown) {
-      this.shown = network;
-      this.result = this.first(); // until this network has answered
-    }
-    const { H, W } = this.poses;
-    this.changes += 1;
-    const of = sceneKey(this.state());
-    this.ask({ network, H, W, data: toPlanes(this.drawn().rgb, H, W), of, started });
-  }
-
-  answer(found, asked) {
-    if (this.gone || asked.network !== this.state().network) return;
-    this.result = { ...found, of: asked.of };
-    this.host.dataset.engine = "ready";
-    setText(this.note, "");
-    clearTimeout(this.late);
-    this.redraw();
-    this.times.push(performance.now() - asked.started);
-    if (this.times.length > 1000) this.times.shift();
-    this.settle(asked.network).catch(() => {}); // what fails here fails at the next question, too
-  }
-
-  sorry(error) {
-    if (this.gone) return;
-    const { network } = this.state();
-    if (this.host.dataset.engine !== "failed") console.warn("find the cube: no answer", error);
-    const what = this.host.dataset.engine === "ready" ? "answer any more" : "start";
-    const known = this.inKernel() || error.cause === "option";
-    this.host.dataset.engine = "failed";
-    this.engines.failed.add(network);
-    setText(
-      this.note,
-      (known ? `The network did not answer: ${error.message}. ` : `The network could not ${what} in this browser. `) +
-        "The marks stay where they were; the scene can still be moved. Reset tries again.",
-    );
-    this.schedule();
-  }
-
-  /** Start anew what has failed. */
-  reset() {
-    this.engines.forget(this.engines.failed);
-    super.reset();
+    return { first, assigned: [] };
   }
 
   // Drawing.
 
   /** What the network sees of the scene as it is. */
-  drawn() {
-    const state = this.state();
+  drawn(state = this.state()) {
     const key = sceneKey(state);
-    if (this.key !== key) {
-      this.key = key;
+    if (this.seenKey !== key) {
+      this.seenKey = key;
       this.seen = drawState(state, this.poses, this.scene.camera, this.scene.colours);
     }
     return this.seen;
@@ -254,7 +133,7 @@ class FindCubeView extends LiveFigure {
   draw(state) {
     const { H, W } = this.poses;
     const network = this.network();
-    const seen = { ...this.drawn(), H, W };
+    const seen = { ...this.drawn(state), H, W };
     const side = Math.max(200, this.stage.clientWidth);
     const chosen = selected(state, network, this.result);
     const objects = network.assigned.map(({ object }) => object);
@@ -300,7 +179,7 @@ class FindCubeView extends LiveFigure {
   }
 
   describe(state) {
-    if (this.result.of !== sceneKey(state)) return `${called(this.network())} has not answered for this scene yet.`;
+    if (!this.current()) return `${called(this.network())} has not answered for this scene yet.`;
     return describe(this.network(), this.said(), this.truth(state));
   }
 
@@ -330,11 +209,6 @@ class FindCubeView extends LiveFigure {
     const last = [...key.children].slice(KEY.length);
     this.extra = Object.fromEntries(Object.keys(boxes).map((name, k) => [name, last[k]]));
     return make("div", {}, key, more);
-  }
-
-  footer() {
-    this.parity = make("p", { class: "hint parity" });
-    return [this.parity];
   }
 
   buildHandle(object) {
@@ -387,30 +261,14 @@ class FindCubeView extends LiveFigure {
     }
   }
 
-  destroy() {
-    this.gone = true;
-    super.destroy();
-    clearTimeout(this.late);
-    this.engines.forget();
-  }
-
   look() {
     return {
-      state: () => this.state(),
-      points: () => [...this.result.keypoints.data],
-      found: () => Object.fromEntries(["keypoints", "heatmaps", "reconstruction"]
-        .flatMap((name) => (this.result[name] ? [[name, [...this.result[name].data]]] : []))),
+      ...super.look(),
       said: () => this.said(),
       truth: () => this.truth(),
       pixels: () => [...this.drawn().rgb],
       eye: () => [...this.sharp.picture],
-      parities: () => this.parities,
-      places: () => this.places,
-      changes: () => this.changes,
-      current: () => this.result.of === sceneKey(this.state()), // is what is shown an answer to it?
       selected: () => selected(this.state(), this.network(), this.result),
-      times: () => this.times.splice(0),
-      redraw: () => this.redraw(),
     };
   }
 }

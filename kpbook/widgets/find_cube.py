@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import traitlets
 
-from kpbook._checks import complain
 from kpbook.episodes import Episodes
 from kpbook.grid import from_pixels, to_pixels
 from kpbook.images import to_float
@@ -19,10 +16,10 @@ from kpbook.judge import keypoints
 from kpbook.metric import tracking_error
 from kpbook.recordings.push_moment import CUBE_M
 from kpbook.recordings.push_poses import Poses
-from kpbook.widgets._base import PALETTE, LiveFigure, ring, still_picture
+from kpbook.widgets._base import PALETTE, ring, still_picture
 from kpbook.widgets._join import front_end
-from kpbook.widgets._networks import LABELS, extractors_for
-from kpbook.widgets._traits import Choice, Custom, Flag, Number, Numbers, Whole
+from kpbook.widgets._networks import LABELS, NetworkFigure, evaluated, extractors_for
+from kpbook.widgets._traits import Choice, Flag, Number, Numbers, Whole
 
 REACH = 0.2  # metres from the table's middle that cube and target may be dragged
 _PROMPT = (
@@ -42,21 +39,11 @@ _STAGE = (
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
 
 
-def _address(value: Any) -> str:
-    address = str(value)
-    if address and not re.fullmatch(r"https?://.+/", address):
-        hint = "Of the book's _static folder; the names of files are put behind it."
-        wanted = "a whole address, https://.../, with a slash at its end"
-        raise ValueError(complain("address", repr(address), wanted, hint))
-    return address
-
-
-class FindTheCube(LiveFigure):
+class FindTheCube(NetworkFigure):
     """A scene with cube, target and arm, and the keypoints of trained networks in it.
 
-    In a page without a kernel the network runs in the page, from files beside it; in a live
-    notebook the kernel's own network answers, so a network that has just been trained can be
-    tried: ``FindTheCube(extractor)``.
+    In a live notebook the kernel's own network answers, so a network that has just been trained
+    can be tried: ``FindTheCube(extractor)``.
 
     Args:
         *networks: Names of shipped networks, or extractors for 64-pixel frames of the paper's
@@ -74,11 +61,8 @@ class FindTheCube(LiveFigure):
         occluder: A grey wall before the table.
         network: Name of the network that looks.
         keypoint: Whose heat map is shown; -1 for the cube's.
-        engine: Who runs the network: ``"kernel"``, ``"browser"``, or ``"auto"``: the kernel where
-            there is one and no ``address`` is given.
-        address: Where the browser finds the book's files, if not beside the page: the whole address
-            of the book's ``_static``, with a slash at its end. There a network is
-            ``live/<name>.onnx``, as :func:`kpbook.export.to_onnx` writes it.
+        engine: As of :class:`~kpbook.widgets._networks.NetworkFigure`.
+        address: The same.
     """
 
     _esm = front_end("find_cube.mjs")
@@ -95,11 +79,8 @@ class FindTheCube(LiveFigure):
         -1, lambda figure: max(len(one["first"]) for one in figure.networks) - 1, -1,
         hint="-1 is the cube's.",
     )  # fmt: skip
-    engine = Choice(("auto", "browser", "kernel"), "auto")
-    address = Custom(_address, "")
     prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
-    networks: Any = traitlets.List().tag(sync=True)
     poses = traitlets.Bytes().tag(sync=True)  # as the network sees them
     sharp = traitlets.Bytes().tag(sync=True)  # for the eye
     drawn = traitlets.Bytes().tag(sync=True)  # the first view's heat map and reconstruction
@@ -134,20 +115,10 @@ class FindTheCube(LiveFigure):
                 "again": None if again is None else list(again.shape[1:]),
             }
         }
-        self.on_msg(self._answer)
 
-    def _answer(self, _widget: Any, content: Any, buffers: Sequence[Any]) -> None:
-        """Answer a front end's question: float32 images in, keypoints, maps and drawing out."""
-        try:
-            extractor = self._extractors[content["network"]]
-            H, W = content["H"], content["W"]
-            data = np.frombuffer(bytes(buffers[0]), np.float32).reshape(1, 3, H, W)
-            found = _look(extractor, torch.from_numpy(data.copy()))
-            shapes = {name: list(part.shape) for name, part in found.items()}
-            parts = [np.ascontiguousarray(part).tobytes() for part in found.values()]
-            self.send({"answer": content["question"], "shapes": shapes}, buffers=parts)
-        except Exception as error:  # the figure says it; the kernel goes on
-            self.send({"answer": content.get("question"), "error": str(error)})
+    def look(self, network: Any, **inputs: torch.Tensor) -> dict[str, np.ndarray]:
+        """Return keypoints, heat maps and any reconstruction of ``images``, one of them."""
+        return _look(network, inputs["images"])
 
     def still(self) -> str:
         """Return the chosen network's first view as a small HTML figure, without any script."""
@@ -259,14 +230,11 @@ def _described(
     }
 
 
-@torch.no_grad()
 def _look(extractor: Any, images: torch.Tensor) -> dict[str, np.ndarray]:
-    device = next((w.device for w in extractor.parameters()), images.device)
-    images = images.to(device)
-    trains = extractor.training  # a notebook may go on with that
-    extractor.eval()
-    found = {"keypoints": extractor(images), "heatmaps": extractor.heatmaps(images)}
-    if hasattr(extractor, "reconstruct"):
-        found["reconstruction"] = extractor.reconstruct(images)
-    extractor.train(trains)
-    return {name: part[0].float().cpu().numpy() for name, part in found.items()}
+    def ask(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = {"keypoints": extractor(images), "heatmaps": extractor.heatmaps(images)}
+        if hasattr(extractor, "reconstruct"):
+            found["reconstruction"] = extractor.reconstruct(images)
+        return found
+
+    return evaluated(extractor, ask, images)

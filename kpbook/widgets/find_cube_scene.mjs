@@ -3,7 +3,7 @@
 import { fitCanvas, make } from "./core.mjs";
 import { heatmapOf } from "./find_cube_state.mjs";
 import { colourOf, drawPoint, strokeMark } from "./marks.mjs";
-import { heatOver, paintPixels, toPixels, toStage } from "./pixels.mjs";
+import { asPixels, heatOver, paintPixels, toPixels, toStage } from "./pixels.mjs";
 
 const NOTHING = { rgb: new Uint8ClampedArray(3).fill(128), h: 1, w: 1 }; // grey: no answer yet
 
@@ -59,13 +59,4 @@ export function drawHeat(canvas, side, { rgb, H, W }, answer, n) {
 export function drawAgain(canvas, side, { reconstruction }) {
   const { rgb, h, w } = reconstruction ? asPixels(reconstruction) : NOTHING;
   paintPixels(canvas, rgb, h, w, side);
-}
-
-/** A reconstruction, float32 3 x h x w, as pixels. */
-function asPixels({ data, dims: [, h, w] }) {
-  const rgb = new Uint8ClampedArray(3 * h * w);
-  for (let k = 0; k < h * w; k++) {
-    for (let c = 0; c < 3; c++) rgb[3 * k + c] = 255 * data[c * h * w + k];
-  }
-  return { rgb, h, w };
 }

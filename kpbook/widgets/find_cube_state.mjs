@@ -1,6 +1,7 @@
 // Find the cube, without a page: state, the picture of a scene, what an answer says of it, words.
 
 import { clamp, formatNumber, inflate, isOn, numberIn, numbersIn } from "./core.mjs";
+import { called } from "./engine.mjs";
 import { toPixels } from "./pixels.mjs";
 import { LIGHT, drawBoxes, projectPoint } from "./push_scene.mjs";
 
@@ -141,11 +142,6 @@ export function sceneKey({ cube, target, yaw, pose, light, distractor, occluder 
   return JSON.stringify([cube, target, yaw, pose, light, distractor, occluder]);
 }
 
-/** What a network is called in sentences. */
-export function called({ label, name }) {
-  return label ?? name;
-}
-
 /** The result in words, for the line that is read aloud. */
 export function describe(network, said, truth) {
   if (network.stranger) return `${called(network)}: which of its keypoints belong to the objects is not known.`;
@@ -155,22 +151,6 @@ export function describe(network, said, truth) {
     return `${object}: keypoint ${keypoint} is ${formatNumber(off, 1)} pixels off`;
   });
   return `${called(network)}. ${parts.join("; ")}.`;
-}
-
-/** Largest difference of two answers; infinite where they are not of one length. */
-export function farthest(ours, theirs) {
-  if (ours.length !== theirs.length) return Infinity;
-  return ours.reduce((most, value, k) => Math.max(most, Math.abs(value - theirs[k])), 0);
-}
-
-/** How alike the answers are; `built` is what the book's build measured in onnxruntime, if known. */
-export function describeParity(name, off, built) {
-  const short = (value) => value.toExponential(0).replace("-", "\u2212");
-  const here = `this browser and torch differ by at most ${short(off)} on the first view`;
-  const there = built
-    ? `; onnxruntime and torch by ${short(built.keypoints)} on ${built.images} recorded pictures`
-    : "";
-  return `${name}: the keypoints of ${here}${there} (image coordinates).`;
 }
 
 /**

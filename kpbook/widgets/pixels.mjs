@@ -48,3 +48,12 @@ export function toPixels([x, y], H, W) {
 export function toStage([u, v], side, H, W) {
   return [((u + 0.5) * side) / W, ((v + 0.5) * side) / H];
 }
+
+/** A network's picture, float32 3 x h x w in [0, 1], as pixels: {rgb, h, w}. */
+export function asPixels({ data, dims: [, h, w] }) {
+  const rgb = new Uint8ClampedArray(3 * h * w);
+  for (let k = 0; k < h * w; k++) {
+    for (let c = 0; c < 3; c++) rgb[3 * k + c] = 255 * data[c * h * w + k];
+  }
+  return { rgb, h, w };
+}

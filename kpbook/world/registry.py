@@ -9,7 +9,10 @@ from typing import Any
 from kpbook._checks import check_choice, complain
 
 #: Name -> ``module:class``; the module loads at the first use.
-WORLDS: dict[str, str] = {"push": "kpbook.world.push.world:PushWorld"}
+WORLDS: dict[str, str] = {
+    "push": "kpbook.world.push.world:PushWorld",
+    "atari": "kpbook.world.atari.world:AtariWorld",
+}
 
 
 def add(name: str, where: str) -> None:

@@ -171,8 +171,11 @@ def _fill(
         hint = f"{len(off)} tensor(s) differ; the file was made with kpbook {metadata['kpbook']}."
         raise ValueError(complain(str(path), got, expected, hint))
     extractor.load_state_dict(dict(tensors), strict=not encoder_only)
-    if encoder_only and "decoder." in _only_draws(extractor):
-        extractor.decoder = _NotSaved(path.name)
+    if not encoder_only:
+        return
+    for part, module in list(extractor.named_children()):
+        if f"{part}." in _only_draws(extractor) and any(True for _ in module.parameters()):
+            setattr(extractor, part, _NotSaved(path.name))
 
 
 def _only_draws(extractor: nn.Module) -> tuple[str, ...]:
@@ -181,13 +184,13 @@ def _only_draws(extractor: nn.Module) -> tuple[str, ...]:
 
 
 class _NotSaved(nn.Module):
-    """Stands where the decoder was."""
+    """Stands where a part that draws was, such as the decoder."""
 
     def __init__(self, file: str) -> None:
         super().__init__()
         self.file = file
 
-    def forward(self, points: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Refuse."""
-        got, expected = "weights of the encoder only", "weights of the decoder, too"
+        got, expected = "weights of the encoder only", "weights of what draws, too"
         raise RuntimeError(complain(self.file, got, expected, "What ships (zoo.names()) is whole."))

@@ -68,9 +68,9 @@ test("the metric's map is applied to the object's own keypoint", () => {
 });
 
 test("how alike the answers are is said with what the build measured, if it did", () => {
-  const alone = figure.describeParity("n", 2e-6, undefined);
+  const alone = engine.describeParity("n", 2e-6, undefined);
   assert.match(alone, /^n: .* by at most 2e\u22126 on the first view \(image coordinates\)/);
-  const both = figure.describeParity("n", 2e-6, { keypoints: 3e-7, images: 12 });
+  const both = engine.describeParity("n", 2e-6, { keypoints: 3e-7, images: 12 });
   assert.match(both, /onnxruntime and torch by 3e\u22127 on 12 recorded pictures/);
 });
 
@@ -151,15 +151,16 @@ test("the page's engine looks once before it answers, and finds its place after 
     export const [env, runs, closed] = [{ wasm: {} }, [], []];
     export class Tensor { constructor(type, data, dims) { Object.assign(this, { data, dims }); } }
     export const InferenceSession = { create: async (model) => ({
-      run: async ({ images }) => (runs.push(model), { keypoints: { data: images.data, dims: [1, 1, 2] } }),
+      run: async ({ images: { data, dims } }) =>
+        (runs.push([model, ...dims].join(" ")), { keypoints: { data, dims: [1, 1, 2] } }),
       release: async () => closed.push(model),
     }) };`);
   const { runs, closed } = await import(runtime.href);
-  const example = { data: Float32Array.from([0.5, -0.5]), H: 1, W: 1 };
-  const opened = await engine.browserEngine(runtime.href, "a.onnx", example);
-  assert.deepEqual(runs, ["a.onnx"]);
+  const image = (...numbers) => ({ images: { data: Float32Array.from(numbers), dims: [1, 2] } });
+  const opened = await engine.browserEngine(runtime.href, "a.onnx", image(0.5, -0.5));
+  assert.deepEqual(runs, ["a.onnx 1 2"]);
   assert.deepEqual([...opened.first.keypoints.data], [0.5, -0.5]);
-  const { keypoints } = await opened.run({ data: Float32Array.from([0.25, 1]), H: 1, W: 1 });
+  const { keypoints } = await opened.run({ inputs: image(0.25, 1) });
   assert.deepEqual({ ...keypoints, data: [...keypoints.data] }, { data: [0.25, 1], dims: [1, 2] });
   assert.equal(runs.length, 2);
   assert.equal(await opened.settle(), "page");
@@ -170,8 +171,9 @@ test("the page's engine looks once before it answers, and finds its place after 
 });
 
 test("planes are channels first, from 0 to 1", () => {
-  const planes = engine.toPlanes(Uint8Array.from([255, 0, 51, 0, 255, 102]), 1, 2);
-  assert.deepEqual([...planes].map((v) => Math.round(10 * v)), [10, 0, 0, 10, 2, 4]);
+  const { data, dims } = engine.toInput(Uint8Array.from([255, 0, 51, 0, 255, 102]), 1, 2);
+  assert.deepEqual(dims, [1, 3, 1, 2]);
+  assert.deepEqual([...data].map((v) => Math.round(10 * v)), [10, 0, 0, 10, 2, 4]);
 });
 
 test("of several waiting requests only the last is run", async () => {
@@ -222,9 +224,11 @@ test("the kernel is asked by message and answers the one that asked", async () =
     off: () => {},
     send: (content, _, buffers) => sent.push([content, buffers]),
   };
-  const asked = engine.kernelEngine(model, "n").run({ data: Float32Array.of(1, 2), H: 1, W: 2 });
+  const inputs = { a: { data: Float32Array.of(1, 2), dims: [1, 2] }, b: { data: Float32Array.of(3), dims: [1] } };
+  const asked = engine.kernelEngine(model, "n").run({ inputs });
   assert.equal(sent[0][0].network, "n");
-  assert.deepEqual([...new Float32Array(sent[0][1][0])], [1, 2]);
+  assert.deepEqual(sent[0][0].shapes, { a: [1, 2], b: [1] });
+  assert.deepEqual(sent[0][1].map((buffer) => [...new Float32Array(buffer)]), [[1, 2], [3]]);
   hear({ answer: "another figure's 1", shapes: {} }, []);
   const bytes = new Uint8Array(Float32Array.of(0.5, 0.25).buffer);
   hear({ answer: sent[0][0].question, shapes: { keypoints: [1, 2] } }, [new DataView(bytes.buffer)]);

@@ -20,6 +20,7 @@ from kpbook._checks import (
 from kpbook.extractors.autoencoder.layers import PAPER_SIGMA, Parts, basic, dsae, keynet
 from kpbook.extractors.autoencoder.model import SpatialAutoencoder
 from kpbook.extractors.autoencoder.recipe import Recipe, rarity
+from kpbook.extractors.registry import plain
 
 PAPER_SIZE, SMALL_SIZE = 256, 64
 SIGMA = ("no", "shared", "each")
@@ -97,7 +98,7 @@ def build(name: str, *, seed: int = 0, **options: Any) -> SpatialAutoencoder:
         check_choice(option, chosen, name=f"option of {name}")
     chosen |= options
     _check(name, chosen, architecture.multiple)
-    chosen = {option: _plain(value) for option, value in chosen.items()}
+    chosen = {option: plain(value) for option, value in chosen.items()}
     seed = check_seed(seed)
     # All of them, not those that were given: a default may change, what is recorded may not.
     config = dict(chosen)
@@ -125,7 +126,7 @@ def options_of(name: str) -> dict[str, Any]:
     chosen |= architecture.options
     for switch in switches:
         chosen |= SWITCHES[switch]
-    return {option: _plain(value) for option, value in chosen.items()}
+    return {option: plain(value) for option, value in chosen.items()}
 
 
 def _check(name: str, chosen: Mapping[str, Any], multiple: int) -> None:
@@ -148,13 +149,6 @@ def _defaults(network: type) -> dict[str, Any]:
     """Options of a class that have a default."""
     signature = inspect.signature(network.__init__).parameters  # type: ignore[misc]
     return {k: p.default for k, p in signature.items() if k not in _NOT_OPTIONS}
-
-
-def _plain(value: Any) -> Any:
-    """A value as it reads back from JSON."""
-    if getattr(value, "shape", None) == ():  # of NumPy or torch
-        return value.item()
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _parse(name: str) -> tuple[_Architecture, list[str]]:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kpbook import cores
-from kpbook._checks import check_flag, check_range, complain
+from kpbook._checks import check_flag, check_range
 from kpbook.episodes import Episodes
 from kpbook.extractors.autoencoder.layers import TARGET_SIZE, GaussianDecoder, Parts
 from kpbook.extractors.autoencoder.model import SpatialAutoencoder
-from kpbook.extractors.blocks import NOTICEABLE, PixelWeight, conv, median_frame, twice
+from kpbook.extractors.blocks import Difference, PixelWeight, conv, median_frame, twice
 
-_LIMIT = 8.0  # of a whitened difference, in standard deviations
-_FLOOR = 1e-4  # added to the variance of a difference: one level of 255 is 1.5e-5
 _MOMENTUM = 0.01  # of the running mean of heat maps: the last few hundred steps
 _NEVER = 0.01  # share of a place where a keypoint has never been: 4.6 in the softmax's exponent
 
@@ -116,62 +113,6 @@ class Recipe(SpatialAutoencoder):
         if self.weight is not None:
             parts["weighted"] = cores.reconstruction(drawn, target, self.weight(target))
         return parts
-
-
-class Difference(nn.Module):
-    r"""What sets a frame apart from the median frame; needs a camera that stands still.
-
-    The difference :math:`d` is whitened, :math:`C^{-1/2} d` with :math:`C = \overline{d d^T}` over
-    the pixels of the training frames, so that a hue that is rare in the scene counts as much as
-    the brightness of a large grey arm. The gate is :math:`g \tanh(\|d\|_1 / s)` of the largest
-    difference in a cell.
-
-    Args:
-        size: Pixels of the square image.
-        map_size: Cells of the map that the gate opens.
-        whiten: Whether to whiten; else the frame is passed on as it is.
-        gate: :math:`g`, in units of the softmax's exponent.
-
-    Raises:
-        ValueError: If the cells do not tile the image and there is a gate.
-    """
-
-    scene: Tensor
-    whitening: Tensor
-
-    def __init__(self, size: int, map_size: tuple[int, int], whiten: bool, gate: float) -> None:
-        super().__init__()
-        self.whiten, self.gate, self.cell = whiten, gate, size // map_size[0]
-        if gate and self.cell * map_size[0] != size:
-            hint = "Leave the gate at 0 for this architecture."
-            raise ValueError(
-                complain(
-                    "gate", f"a map of {map_size} for {size} px", "cells that tile the image", hint
-                )
-            )
-        self.register_buffer("scene", torch.zeros(3, size, size))
-        self.register_buffer("whitening", torch.eye(3))
-
-    def prepare(self, frames: np.ndarray) -> None:
-        """Find the median frame and the whitening from uint8 frames ``(F, H, W, 3)``."""
-        scene = median_frame(frames)
-        some = frames[:: max(1, len(frames) // 500)]
-        d = (some / 255 - scene).reshape(-1, 3)
-        spread, axes = np.linalg.eigh(d.T @ d / len(d) + _FLOOR * np.eye(3))
-        self.whitening.copy_(torch.from_numpy((axes / np.sqrt(spread)) @ axes.T))
-        self.scene.copy_(torch.from_numpy(scene).movedim(-1, 0))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Images ``(B, 3, H, W)`` to what the encoder sees, same shape, and the gate."""
-        d = images - self.scene
-        gate: Tensor | float = 0.0
-        if self.gate:
-            largest = functional.max_pool2d(d.abs().sum(1, keepdim=True), self.cell)
-            gate = self.gate * (largest / NOTICEABLE).tanh()
-        if not self.whiten:
-            return images, gate
-        seen = torch.einsum("ij,bjhw->bihw", self.whitening, d)
-        return seen.clamp(-_LIMIT, _LIMIT), gate
 
 
 class SpatialPrior(nn.Module):
