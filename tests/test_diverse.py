@@ -17,8 +17,8 @@ from kpbook.recordings import pong
 
 @pytest.fixture(scope="module")
 def games():
-    """Three games of Pong by a random player, 400 frames each."""
-    return pong.sample()[:3]
+    """Two windows of Pong by a random player, 400 frames each."""
+    return pong.sample()[:2]
 
 
 def place(pairs):
@@ -154,20 +154,16 @@ def test_one_offer_after_the_other_is_the_papers_procedure(games, monkeypatch, c
     np.testing.assert_array_equal(chosen.pairs.truth, expected.truth)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_without_chance_the_smallest_distance_never_falls(games, monkeypatch, seed):
     """A new pair is farther from all than the one that it replaces, so from those that stay.
 
     One offer at a time: pairs of one round do not know one another.
     """
     monkeypatch.setattr(diverse, "_AT_ONCE", 1)
-    least = [
-        diverse.diverse_pairs(games, 25, offers=n, seed=seed, chance=0.0).nearest.min()
-        for n in (0, 0, 40)
-    ]
-    assert least[0] == least[1]
-    assert least[2] >= least[0] - 1e-6
-    assert least[2] > 0
+    chosen = diverse.diverse_pairs(games, 25, offers=40, seed=seed, chance=0.0)
+    assert chosen.nearest.min() >= chosen.nearest_before.min() - 1e-6
+    assert chosen.replaced > 0
 
 
 def test_it_makes_pairs_more_different(games):
@@ -208,10 +204,10 @@ def test_rewards_play_no_part(games):
 
 
 def test_what_is_known_of_the_frames_comes_with_them(games):
-    step = np.arange(1200).reshape(3, 400)
+    step = np.arange(800).reshape(2, 400)
     known = dataclasses.replace(games, extras={**games.extras, "step": step})
     chosen = diverse.diverse_pairs(known, 30, offers=60).pairs
-    at = np.unravel_index(chosen.extras["step"], (3, 400))
+    at = np.unravel_index(chosen.extras["step"], (2, 400))
     assert set(chosen.extras) == {"step"}  # no restart lies within a pair
     for name in ("images", "truth", "visible", "actions", "rewards", "terminated"):
         np.testing.assert_array_equal(getattr(chosen, name), getattr(games, name)[at])
