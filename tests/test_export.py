@@ -11,6 +11,7 @@ from toy_extractor import SIZE, Toy, discs
 import kpbook
 from kpbook import export, zoo
 from kpbook.episodes import Episodes
+from kpbook.extractors.base import Draws, offers
 from kpbook.images import to_float
 
 TOLERANCE = 1e-4  # image coordinates; what the live figures promise
@@ -38,7 +39,8 @@ def test_a_shipped_network_is_the_same_in_onnxruntime(name, tmp_path):
     extractor = kpbook.load(name)
     path = export.to_onnx(extractor, tmp_path / f"{name}.onnx")
     off = export.difference(extractor, path, images_of(extractor))
-    assert list(off) == list(export.OUTPUTS)
+    drawn = offers(extractor, Draws)  # what needs two frames draws nothing from one
+    assert list(off) == list(export.OUTPUTS if drawn else export.OUTPUTS[:2])
     assert max(off.values()) < TOLERANCE, off
 
 
