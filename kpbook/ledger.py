@@ -232,7 +232,7 @@ def lost(paper: Paper, sweep: Sweep, run: str) -> str:
     """Objects that a run does not track with every seed: how many do, and the median R²."""
     if not sweep.seeds(run):
         return NOT_RECORDED
-    if not paper.thresholds:
+    if sweep.objects(run) and not paper.thresholds:
         return "no thresholds"
     found = sweep.capability(run, paper.thresholds)
     if found is None:
