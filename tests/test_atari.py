@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pickle
 from pathlib import Path
 
+import conftest
 import gymnasium
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from kpbook.recordings import pong
 from kpbook.world import registry
 from kpbook.world.atari.games import GAMES, SCREEN, things_of
 
-if importlib.util.find_spec("ale_py") is None and not os.environ.get("CI"):
+if importlib.util.find_spec("ale_py") is None and not conftest.in_ci():
     pytest.skip("ale-py is not installed: pip install 'kpbook[atari]'", allow_module_level=True)
 
 from kpbook.world.atari import world as atari

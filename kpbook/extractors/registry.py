@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -58,6 +59,23 @@ def family(name: str) -> Any:
     hint = f"Did you mean {close[0]!r}?" if close else ""
     known = f"one of {', '.join(FAMILIES)}, and switches such as -quarter"
     raise ValueError(complain("architecture", repr(name), known, hint))
+
+
+def parse(
+    name: str, architectures: Iterable[str], switches: Iterable[str]
+) -> tuple[str, list[str]]:
+    """Split a name into its architecture, the longest that fits, and its switches, in order.
+
+    Raises:
+        ValueError: If there is no such architecture or switch; the message lists both.
+    """
+    for base in sorted(architectures, key=len, reverse=True):
+        rest = str(name).removeprefix(base).split("-")
+        given = [s for s in switches if s in rest[1:]]
+        if str(name).startswith(base) and rest == ["", *given]:
+            return base, given
+    known = f"one of {', '.join(architectures)}, then any of -{', -'.join(switches)} in this order"
+    raise ValueError(complain("architecture", repr(name), known))
 
 
 def plain(value: Any) -> Any:

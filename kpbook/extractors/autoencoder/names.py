@@ -20,7 +20,7 @@ from kpbook._checks import (
 from kpbook.extractors.autoencoder.layers import PAPER_SIGMA, Parts, basic, dsae, keynet
 from kpbook.extractors.autoencoder.model import SpatialAutoencoder
 from kpbook.extractors.autoencoder.recipe import Recipe, rarity
-from kpbook.extractors.registry import plain
+from kpbook.extractors.registry import parse, plain
 
 PAPER_SIZE, SMALL_SIZE = 256, 64
 SIGMA = ("no", "shared", "each")
@@ -152,11 +152,6 @@ def _defaults(network: type) -> dict[str, Any]:
 
 
 def _parse(name: str) -> tuple[_Architecture, list[str]]:
-    """Architecture and switches of a name, the longest architecture that fits."""
-    for base in sorted(ARCHITECTURES, key=len, reverse=True):
-        rest = str(name).removeprefix(base).split("-")
-        given = [s for s in SWITCHES if s in rest[1:]]
-        if str(name).startswith(base) and rest == ["", *given]:
-            return ARCHITECTURES[base], given
-    known = f"one of {', '.join(ARCHITECTURES)}, then any of -{', -'.join(SWITCHES)} in this order"
-    raise ValueError(complain("architecture", repr(name), known))
+    """Architecture and switches of a name."""
+    base, given = parse(name, ARCHITECTURES, SWITCHES)
+    return ARCHITECTURES[base], given

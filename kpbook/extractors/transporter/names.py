@@ -17,7 +17,7 @@ from kpbook._checks import (
     check_seed,
     complain,
 )
-from kpbook.extractors.registry import plain
+from kpbook.extractors.registry import parse, plain
 from kpbook.extractors.transporter.layers import NORMS, encoder, refiner
 from kpbook.extractors.transporter.model import ConditionalGenerator, FramePairs, Transporter
 from kpbook.extractors.transporter.recipe import Candidates
@@ -81,7 +81,7 @@ def build(name: str, *, seed: int = 0, **options: Any) -> FramePairs:
     cell = 2 if small else 4
     if size % cell:
         raise ValueError(complain("image_size", size, f"a multiple of {cell} for {name}"))
-    (kind, _), make = _parse(name), NORMS[norm]
+    (kind, _), make = parse(name, ARCHITECTURES, SWITCHES), NORMS[norm]
     with torch.random.fork_rng(devices=[]):  # leaves the caller's generator as it was
         torch.manual_seed(check_seed(seed))
         layers, C = encoder(small, width, make, 5 if chosen["places"] else 3)
@@ -102,7 +102,7 @@ def options_of(name: str) -> dict[str, Any]:
     Raises:
         ValueError: If there is no such architecture or switch.
     """
-    kind, switches = _parse(name)
+    kind, switches = parse(name, ARCHITECTURES, SWITCHES)
     signature = inspect.signature(FramePairs.__init__).parameters
     chosen = {k: p.default for k, p in signature.items() if k not in _NOT_OPTIONS}
     chosen.update(_PAPER)
@@ -111,14 +111,3 @@ def options_of(name: str) -> dict[str, Any]:
     for switch in switches:
         chosen |= SWITCHES[switch]
     return {option: plain(value) for option, value in chosen.items()}
-
-
-def _parse(name: str) -> tuple[str, list[str]]:
-    """Architecture and switches of a name."""
-    for base in sorted(ARCHITECTURES, key=len, reverse=True):
-        rest = str(name).removeprefix(base).split("-")
-        given = [s for s in SWITCHES if s in rest[1:]]
-        if str(name).startswith(base) and rest == ["", *given]:
-            return base, given
-    known = f"one of {', '.join(ARCHITECTURES)}, then any of -{', -'.join(SWITCHES)} in this order"
-    raise ValueError(complain("architecture", repr(name), known))
