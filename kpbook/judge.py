@@ -54,7 +54,7 @@ PROTOCOL = 2
 R2_TRACKED = 0.71
 #: Radius of PCK, precision and recall, image coordinates: Kulkarni et al. (2019) for their blocks.
 RADIUS = 0.15
-#: Windows of precision and recall, in frames; those longer than the episodes are left out.
+#: Windows of precision and recall, in frames; those longer than all games are left out.
 LENGTHS = (1, 5, 20)
 
 
@@ -176,7 +176,7 @@ def judge(
             that has none is tracked from an R² of :data:`R2_TRACKED` on, so ``{}`` asks that of
             all. One that never moves is not tracked.
         radius: Of PCK, precision and recall.
-        lengths: Windows of precision and recall, in frames.
+        lengths: Windows of precision and recall, in frames; none spans two games.
         view: Which camera.
 
     Raises:
@@ -184,7 +184,7 @@ def judge(
         TypeError: If the detector or an option is of another kind.
         ValueError: If there is no truth, there are fewer than four episodes, shapes do not fit, a
             keypoint is NaN or infinite, the detector is a torch module in training mode, all
-            windows are longer than the episodes, or an option is out of range.
+            windows are longer than the games, or an option is out of range.
 
     Warns:
         UserWarning: If coordinates look like pixels, or as if they came in the order (y, x), or
@@ -197,14 +197,14 @@ def judge(
         got = f"{len(episodes)} episodes with {len(episodes.objects)} objects"
         hint = "Half of them fit the maps, the other half is scored."
         raise ValueError(complain("episodes", got, "at least 4 with truth", hint))
-    steps = _windows(lengths, episodes.truth.shape[1])
-    flat = episodes.flat(view)
+    flat, games = episodes.flat(view), episodes.games.ravel()
+    second = second_half(flat)
+    steps = _windows(lengths, int(np.bincount(games[second]).max()))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         points, found = points_of(detector, episodes, view)
     _pass_on(caught)
     size = episodes.image_size
-    second = second_half(flat)
     there = None if found is None else found[second]
     masks: dict[str, Any] = {} if found is None else {"found": there, "fit_found": found[~second]}
     z, y, seen, label = (x[second] for x in (points, flat.truth, flat.visible, flat.episode))
@@ -213,7 +213,8 @@ def judge(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = by_halves(points, flat, found)
-        matching = precision_recall(z, y, radius, steps, visible=seen, episode=label, found=there)
+        one_game = {"visible": seen, "episode": games[second], "found": there}
+        matching = precision_recall(z, y, radius, steps, **one_game)
     _pass_on(caught)
     chosen = None if there is None else result.chosen_found(there)
     in_view = {"visible": seen, "fit_visible": fit_seen, **masks}
@@ -272,11 +273,11 @@ def second_half(flat: Flat) -> np.ndarray:
 
 
 def _windows(lengths: Sequence[int], T: int) -> list[int]:
-    """Lengths that fit into an episode of T frames."""
+    """Lengths that fit into a game of T frames."""
     sizes = as_lengths(lengths)
     some = [n for n in sizes if n <= T]
     if not some:
-        expected = f"at least one of at most {T}, the frames of an episode"
+        expected = f"at least one of at most {T}, the frames of the longest game"
         raise ValueError(complain("lengths", tuple(sizes), expected))
     return some
 

@@ -150,7 +150,7 @@ def heat_maps(
 
     Args:
         maps: ``(M, H, W)``; each has its own colour scale, which its title does not repeat.
-        points: Name -> ``(M, 2)`` in map coordinates; NaN draws nothing.
+        points: Name -> ``(M, 2)`` in map coordinates, or ``(M, N, 2)``; NaN draws nothing.
         titles: One for each map.
         label: What a map's values are, for the alt text.
         columns: Maps in a row.
@@ -186,8 +186,9 @@ def frames(
 
     Args:
         images: ``uint8 (M, H, W, 3)``, or floats in [0, 1].
-        points: Name -> ``(M, 2)`` in image coordinates; NaN draws nothing, and what lies
-            outside the image is left out of the picture but named in the alt text.
+        points: Name -> ``(M, 2)`` in image coordinates, or ``(M, N, 2)`` for N marks that look
+            alike; NaN draws nothing, and what lies outside the image is left out of the picture
+            but named in the alt text.
         titles: One for each frame.
         columns: Frames in a row.
 
@@ -484,10 +485,14 @@ def _cloud(name: str, xy: np.ndarray) -> str:
 
 
 def _marks(points: Mapping[str, Any] | None, M: int) -> dict[str, np.ndarray]:
+    """Points by name, ``(M, N, 2)``."""
     marks = {name: _numbers(z, name=f"points[{name!r}]") for name, z in (points or {}).items()}
     for name, z in marks.items():
-        check_shape(z, f"{M} 2", name=f"points[{name!r}]", hint="One (x, y) for each panel.")
-    return marks
+        expected, hint = ("{} 2", "One (x, y) for each panel.")
+        if z.ndim == 3:
+            expected, hint = ("{} N 2", "N points (x, y) for each panel.")
+        check_shape(z, expected.format(M), name=f"points[{name!r}]", hint=hint)
+    return {name: z.reshape(M, -1, 2).astype(np.float64) for name, z in marks.items()}
 
 
 def _titles(titles: Sequence[str] | None, M: int) -> list[str]:
@@ -502,11 +507,13 @@ def _where(marks: Mapping[str, np.ndarray], m: int, size: tuple[int, int], unit:
     H, W = size
     said = []
     for name, z in marks.items():
-        column, row = to_pixels(z[m].astype(np.float64), size)
-        if not np.isfinite([column, row]).all():
-            continue
-        inside = -0.5 <= column <= W - 0.5 and -0.5 <= row <= H - 0.5
-        said.append(f"{name} at {unit} ({column:.1f}, {row:.1f}){'' if inside else ', outside'}")
+        places = []
+        for column, row in to_pixels(z[m], size):
+            if np.isfinite([column, row]).all():
+                inside = -0.5 <= column <= W - 0.5 and -0.5 <= row <= H - 0.5
+                places.append(f"({column:.1f}, {row:.1f}){'' if inside else ', outside'}")
+        if places:
+            said.append(f"{name} at {unit} {', '.join(places)}")
     return ", ".join(said)
 
 
@@ -531,11 +538,9 @@ def _draw_panel(
     H, W = size
     ax.set(xlim=(-0.5, W - 0.5), ylim=(H - 0.5, -0.5), title=title)
     for n, z in enumerate(marks.values()):
-        column, row = to_pixels(z[m].astype(np.float64), size)
         # Hollow, with a white rim: what lies under the marker stays visible.
         ax.plot(
-            [column],
-            [row],
+            *to_pixels(z[m], size).T,
             path_effects=[withStroke(linewidth=3.5, foreground="white")],
             **_marker(n),
         )

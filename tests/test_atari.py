@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-from pathlib import Path
 
 import conftest
 import gymnasium
@@ -13,17 +12,16 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import kpbook.world
-from kpbook import _store
 from kpbook.episodes import record
 from kpbook.grid import to_pixels
-from kpbook.recordings import pong
+from kpbook.recordings import atari
 from kpbook.world import registry
 from kpbook.world.atari.games import GAMES, SCREEN, things_of
 
 if importlib.util.find_spec("ale_py") is None and not conftest.in_ci():
     pytest.skip("ale-py is not installed: pip install 'kpbook[atari]'", allow_module_level=True)
 
-from kpbook.world.atari import world as atari
+from kpbook.world.atari import world as atari_world
 from kpbook.world.atari.sample import make
 from kpbook.world.atari.world import AtariWorld
 
@@ -232,16 +230,16 @@ def test_a_seed_is_a_shake_and_none_changes_nothing():
 
 
 @pytest.mark.slow
-def test_the_sample_is_made_again_byte_for_byte(tmp_path):
-    """Two of its windows from the games, and the file from what it holds."""
-    sample, again = pong.sample(), make(episodes=2)
+@pytest.mark.parametrize("game", atari.SHIPPED)
+def test_the_samples_are_made_again_byte_for_byte(game, tmp_path):
+    """Two of their windows from the games, and the files from what they hold."""
+    sample, again = atari.sample(game), make(game, episodes=2)
     for name in ("images", "truth", "visible", "actions", "rewards", "terminated", "seeds"):
         np.testing.assert_array_equal(getattr(again, name), getattr(sample, name)[:2])
     np.testing.assert_array_equal(again.extras["start"], sample.extras["start"][:2])
     assert {**again.origin, "episodes": len(sample)} == sample.origin
     path = sample.save(tmp_path / "again.kpe", compression=9)
-    file = Path(_store.__file__).parent / "data" / "pong_sample.kpe"
-    assert path.read_bytes() == file.read_bytes()
+    assert path.read_bytes() == atari.path_of(game).read_bytes()
 
 
 def test_a_world_by_name():
@@ -319,7 +317,7 @@ def test_without_ale_py_one_sentence_says_what_to_install(monkeypatch):
     def missing(module, **options):
         return _require("no_such_emulator", **options)
 
-    _require = atari.require
-    monkeypatch.setattr(atari, "require", missing)
+    _require = atari_world.require
+    monkeypatch.setattr(atari_world, "require", missing)
     with pytest.raises(ImportError, match=r"kpbook\[atari\].*recorded frames"):
         AtariWorld()

@@ -12,13 +12,13 @@ from toy_world import ToyGame
 
 from kpbook.episodes import Episodes, diverse, record
 from kpbook.images import resize, to_float
-from kpbook.recordings import pong
+from kpbook.recordings import atari
 
 
 @pytest.fixture(scope="module")
 def games():
     """Two windows of Pong by a random player, 400 frames each."""
-    return pong.sample()[:2]
+    return atari.sample()[:2]
 
 
 def place(pairs):

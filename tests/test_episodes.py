@@ -26,7 +26,7 @@ from kpbook import _store
 from kpbook.episodes import Episodes, record
 from kpbook.grid import from_pixels
 from kpbook.images import to_float
-from kpbook.recordings import pong
+from kpbook.recordings import atari
 
 ARRAYS = ("images", "truth", "visible", "actions", "rewards", "terminated", "seeds", "positions")
 
@@ -654,13 +654,11 @@ def test_the_samples_visible_cubes_are_green_at_the_truth_and_its_hidden_ones_ar
 
 def test_the_sample_of_pong_is_what_the_course_promises_of_it():
     """Needs no emulator. Catches: swapped axes, late frames, objects in another order."""
-    e = pong.sample()
-    assert e.images.shape == (pong.TRAIN + pong.HELD_OUT, 400, 1, 64, 64, 3)
+    e = atari.sample()
+    assert e.images.shape == (atari.TRAIN + atari.HELD_OUT, 400, 1, 64, 64, 3)
     assert e.objects == ("player", "enemy", "ball")
     assert (e.views, e.cameras, e.look) == (("screen",), (), "pong")
     assert set(e.policies) == {"random"}
-    file = Path(_store.__file__).parent / "data" / "pong_sample.kpe"
-    assert file.stat().st_size <= 1_500_000
     flat, ground = e.flat(), np.array([144, 72, 17])
     x, y = np.floor(e.truth_px.reshape(-1, 3, 2) + 0.5).astype(int).clip(0, 63).transpose(2, 0, 1)
     off = np.abs(flat.images[np.arange(len(x))[:, None], y, x] - ground).sum(-1)  # (M, 3)
@@ -668,6 +666,16 @@ def test_the_sample_of_pong_is_what_the_course_promises_of_it():
     assert (off[~flat.visible] > 40).mean() < 0.02
     assert flat.visible[:, 0].mean() > 0.99
     assert 0.25 < 1 - flat.visible[:, 2].mean() < 0.45
+
+
+def test_samples_of_other_games_ship_small():
+    for game, (windows, steps) in atari.SHIPPED.items():
+        e = atari.sample(game)
+        assert e.images.shape == (windows, steps, 1, 64, 64, 3)
+        assert e.look == game
+        assert atari.path_of(game).stat().st_size <= 250_000
+    with pytest.raises(ValueError, match=r"game: got 'breakout', expected one of 'pong'.*record "):
+        atari.sample("breakout")
 
 
 @pytest.mark.slow

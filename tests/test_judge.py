@@ -226,6 +226,19 @@ def test_windows_longer_than_an_episode_are_left_out():
     assert judge(TRUTH, EPISODES, lengths=(1, 7, 20)).matching.lengths.tolist() == [1, 7]
 
 
+def test_no_window_spans_two_games_of_an_episode():
+    start = np.zeros(EPISODES.images.shape[:2], dtype=bool)
+    start[:, 3] = True
+    games = dataclasses.replace(EPISODES, extras={"start": start})
+    renamed = TRUTH.copy().reshape(*start.shape, *TRUTH.shape[1:])
+    renamed[:, 3:] = renamed[:, 3:, ::-1]  # a keypoint has another object in each game
+    z = renamed.reshape(TRUTH.shape)
+    assert judge(z, EPISODES, radius=0.05, lengths=(7,)).matching.recall[0] < 0.7
+    found = judge(z, games, radius=0.05, lengths=(3, 4, 5)).matching
+    assert found.lengths.tolist() == [3, 4]
+    assert found.recall.tolist() == [1, 1]
+
+
 def test_numbers_that_do_not_exist_are_none_and_leave_the_mean():
     truth = EPISODES.truth.copy()
     truth[:, :, :, 2] = [0.1, 0.2]  # the third object never moves

@@ -280,10 +280,10 @@ MUTANTS = {
         "*fit, episode=label, **in_view",
         "*fit, **in_view",
     ),
-    "pairs across episodes": (
+    "windows across games": (
         "judge",
-        "steps, visible=seen, episode=label, found",
-        "steps, visible=seen, found",
+        '"episode": games[second]',
+        '"episode": label',
     ),
     "the usual radius whatever was asked": (
         "judge",

@@ -30,6 +30,18 @@ def test_points_outside_the_image_are_said_to_be_and_nan_is_not_mentioned():
     assert made.alt == "2 camera frames. hand at pixel (12.0, 2.0), outside."
 
 
+def test_one_name_may_have_several_marks():
+    z = np.array([[[-1.0, -1.0], [1.0, 1.0]], [[0.0, 0.0], [np.nan, 0.0]]])
+    made = plot.frames(np.zeros((2, 5, 9, 3), np.uint8), {"keypoints": z})
+    said = "keypoints at pixel (0.0, 0.0), (8.0, 4.0). keypoints at pixel (4.0, 2.0)."
+    assert made.alt == f"2 camera frames. {said}"
+    panels = [ax.lines for ax in made.figure.axes]
+    assert [len(lines) for lines in panels] == [1, 1]
+    assert panels[0][0].get_xydata().tolist() == [[0, 0], [8, 4]]
+    with pytest.raises(ValueError, match=r"points\['p'\]: got shape \(1, 2, 2\)"):
+        plot.frames(np.zeros((2, 5, 9, 3), np.uint8), {"p": z[:1]})
+
+
 def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).astype(int)
 

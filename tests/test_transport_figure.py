@@ -18,7 +18,7 @@ from kpbook.episodes import Episodes
 from kpbook.extractors.transporter import Stages, build
 from kpbook.grid import to_pixels
 from kpbook.images import to_float, to_uint8
-from kpbook.recordings.pong import TRAIN, sample
+from kpbook.recordings.atari import TRAIN, sample
 from kpbook.widgets import Transport
 from kpbook.widgets._pong import FIELD, Field, walk
 from kpbook.widgets.transport import GAPS, NETWORK, RADIUS, stages_of

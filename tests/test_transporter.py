@@ -22,7 +22,7 @@ from kpbook.episodes import Episodes, record
 from kpbook.extractors import check_extractor, registry, transporter
 from kpbook.heatmaps import gaussian_maps
 from kpbook.metric import precision_recall
-from kpbook.recordings import pong
+from kpbook.recordings import atari
 from kpbook.training import fit
 
 equation = importlib.import_module("kpbook.extractors.transporter.transport")
@@ -394,7 +394,7 @@ def test_the_jakab_generator_learns_from_the_source_s_features():
 @pytest.fixture(scope="module")
 def frames():
     """Four frames of the sample of Pong, as networks see them."""
-    return images.to_float(pong.sample().flat().images[300::2400][:4])
+    return images.to_float(atari.sample().flat().images[300::2400][:4])
 
 
 @each

@@ -171,7 +171,7 @@ def write_networks(app: Sphinx, exception: Exception | None) -> None:
     from kpbook import export, zoo
     from kpbook.episodes import Episodes
     from kpbook.images import to_float
-    from kpbook.recordings import pong
+    from kpbook.recordings import atari
     from kpbook.widgets import transport
 
     made = ROOT / "_build" / ".onnx" / digest_of_inputs()
@@ -179,7 +179,7 @@ def write_networks(app: Sphinx, exception: Exception | None) -> None:
     live.mkdir(parents=True, exist_ok=True)
     seen = (to_float(Episodes.sample().flat().images[::PARITY_EVERY]),)
     written = {name: (zoo.load(name), seen) for name in zoo.names()}
-    games = pong.sample()
+    games = atari.sample()
     stages = transport.stages_of(zoo.load(transport.NETWORK), games)
     pair = to_float(games.flat().images[::PARITY_EVERY])
     every = torch.ones(len(pair), stages.network.keypoints)

@@ -14,7 +14,7 @@ from kpbook.episodes import Episodes
 from kpbook.extractors.transporter.stages import Stages
 from kpbook.grid import to_pixels
 from kpbook.images import to_float
-from kpbook.recordings.pong import TRAIN, sample
+from kpbook.recordings.atari import TRAIN, sample
 from kpbook.widgets._base import PALETTE, ring, still_picture
 from kpbook.widgets._join import front_end
 from kpbook.widgets._networks import LABELS, NetworkFigure, evaluated, extractors_for

@@ -1,27 +1,29 @@
-"""Make the sample of Pong that ships with the package.
+"""Make the samples of Atari games that ship with the package.
 
-``python -m kpbook.world.atari.sample`` writes ``kpbook/data/pong_sample.kpe`` again, byte for byte
-with the versions that its ``Episodes.origin`` names. With a PATH it writes elsewhere.
+``python -m kpbook.world.atari.sample`` writes ``kpbook/data/<game>_sample.kpe`` again, byte for
+byte with the versions that their ``Episodes.origin`` names; given names of games, theirs alone.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from kpbook.episodes import Episodes, record
-from kpbook.recordings.pong import HELD_OUT, TRAIN
+from kpbook.recordings.atari import SHIPPED, path_of
 from kpbook.world.atari.world import AtariWorld
 
-STEPS, SEED = 400, 7
+SEED = 7
 
 
-def make(episodes: int = TRAIN + HELD_OUT, workers: int = 1, progress: bool = False) -> Episodes:
-    """Record the sample, or the first of its windows."""
+def make(
+    game: str, episodes: int | None = None, workers: int = 1, progress: bool = False
+) -> Episodes:
+    """Record the sample of a game, or the first of its windows."""
+    windows, steps = SHIPPED[game]
     return record(
-        AtariWorld("pong", image_size=64),
-        episodes=episodes,
-        steps=STEPS,
+        AtariWorld(game, image_size=64),
+        episodes=windows if episodes is None else episodes,
+        steps=steps,
         seed=SEED,
         policy="random",
         workers=workers,
@@ -30,5 +32,5 @@ def make(episodes: int = TRAIN + HELD_OUT, workers: int = 1, progress: bool = Fa
 
 
 if __name__ == "__main__":
-    home = Path(__file__).parents[2] / "data" / "pong_sample.kpe"
-    make(progress=True).save(sys.argv[1] if len(sys.argv) > 1 else home, compression=9)
+    for name in sys.argv[1:] or SHIPPED:
+        make(name, progress=True).save(path_of(name), compression=9)

@@ -13,7 +13,7 @@ from kpbook.episodes.world import Policy
 from kpbook.grid import Size, as_size, from_pixels
 from kpbook.world.atari.games import GAMES, SCREEN, things_of
 
-_HINT = "Without it, kpbook.recordings.pong.sample() still gives recorded frames."
+_HINT = "Without it, kpbook.recordings.atari.sample() still gives recorded frames."
 
 try:
     import gymnasium
