@@ -225,8 +225,8 @@ def test_success_counts_episodes_and_not_steps():
     class Fake:
         num_envs = 2
 
-        class observer:  # noqa: N801
-            class options:  # noqa: N801
+        class observer:
+            class options:
                 mapped = True
 
         def restart(self):
