@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from kpbook.control import places
-from kpbook.control.observe import STATES, Observer, Options, policy_input
+from kpbook.control.observe import Observer, policy_input
+from kpbook.control.options import STATES, Options
 from kpbook.grid import axis_coordinates
 from kpbook.heatmaps import gaussian_maps
 from kpbook.world import available

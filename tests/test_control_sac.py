@@ -29,7 +29,15 @@ from kpbook.control.vector import PushVec  # noqa: E402
 from kpbook.world import PushWorld  # noqa: E402
 
 #: Episodes of 6 steps in two worlds, updates from the first episode's end on.
-TINY = {"steps": 6, "envs": 2, "warm_up": 12, "batch_size": 8, "width": 8, "updates": 0.25}
+TINY = {
+    "steps": 6,
+    "velocity": True,
+    "envs": 2,
+    "warm_up": 12,
+    "batch_size": 8,
+    "width": 8,
+    "updates": 0.25,
+}
 RUN = {"steps": 60, "seed": 3, "every": 30, "episodes": 2, "progress": False}
 
 

@@ -13,7 +13,7 @@ from kpbook._checks import (
     check_range,
     complain,
 )
-from kpbook.control.observe import Options
+from kpbook.control.options import Options
 
 
 @dataclass(frozen=True)

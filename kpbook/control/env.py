@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kpbook._checks import require
-from kpbook.control.observe import Clock, Observer, Options
+from kpbook.control.observe import Clock, Observer
+from kpbook.control.options import Options
 from kpbook.control.places import Fit
 
 try:
@@ -62,7 +63,7 @@ class Episode:
 
 
 class PushEnv(gymnasium.Env[Any, np.ndarray]):
-    """A world whose observations are keypoints, as :class:`~kpbook.control.observe.Options` say.
+    """A world whose observations are keypoints, as :class:`~kpbook.control.options.Options` say.
 
     Args:
         world: A :class:`kpbook.world.PushWorld`; ``close`` closes it.

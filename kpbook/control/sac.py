@@ -25,7 +25,7 @@ from kpbook._checks import (
 )
 from kpbook.control import snapshot
 from kpbook.control.configurations import Configuration
-from kpbook.control.observe import Options
+from kpbook.control.options import Options
 from kpbook.control.places import Fit, calibrate
 from kpbook.training.checkpoints import Shelf, State, fingerprint
 from kpbook.training.guards import Interrupts, warn
@@ -326,12 +326,12 @@ def _build(configuration: Configuration, env: Any, settings: Mapping[str, Any]) 
             "replay_buffer_class": HerReplayBuffer,
             "replay_buffer_kwargs": {"n_sampled_goal": c.her, "goal_selection_strategy": "future"},
         }
-    most = math.ceil(settings["steps"] / repeat) + c.envs * c.options.steps
+    most = settings["steps"] + c.envs * (repeat + 1)  # actions that end an episode may be shorter
     model = SAC(
         "MultiInputPolicy",
         env,
         learning_rate=c.learning_rate,
-        buffer_size=min(c.buffer, most * c.options.repeat),
+        buffer_size=min(c.buffer, most),
         learning_starts=c.warm_up // repeat,
         batch_size=c.batch_size,
         tau=c.tau,

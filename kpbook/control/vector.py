@@ -9,7 +9,8 @@ import numpy as np
 
 from kpbook._checks import check_integer, check_seed, require
 from kpbook.control.env import Episode, outcome
-from kpbook.control.observe import Observer, Options
+from kpbook.control.observe import Observer
+from kpbook.control.options import Options
 from kpbook.control.places import Fit
 
 try:
