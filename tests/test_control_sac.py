@@ -166,14 +166,6 @@ def test_a_run_ends_with_its_last_step_and_says_what_it_cost(whole):
     assert whole.record.config["configuration"]["gamma"] == 0.95
 
 
-def test_the_entropys_coefficient_starts_where_the_configuration_says():
-    env = PushVec(PushWorld, 2, tiny().options)
-    for entropy in (0.1, 0.5):
-        model = sac._build(tiny(entropy=entropy), env, {"steps": 10, "seed": 0})
-        assert model.log_ent_coef.exp().item() == pytest.approx(entropy)
-    env.close()
-
-
 def test_the_seed_decides_a_run_and_the_callers_generators_are_left_alone(whole):
     torch.manual_seed(9)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
@@ -269,7 +261,6 @@ def test_the_papers_settings():
     stated = {"learning_rate": 3e-4, "gamma": 0.99, "tau": 0.005, "batch_size": 256, "envs": 10}
     assert stated.items() <= paper.items()
     assert (paper["warm_up"], paper["her"], paper["steps"]) == (100_000, 0, 100)
-    assert paper["entropy"] == 1
     assert CONFIGURATIONS["paper"].updates_each == 10
     assert configuration("paper", state="full").options.points == "objects"
 
@@ -280,7 +271,6 @@ def test_the_papers_settings():
         ("gpu", {}, "configuration: got 'gpu', expected one of 'paper', 'cpu'"),
         ("cpu", {"learning": 1}, r"setting: got 'learning'.*Did you mean 'learning_rate'"),
         ("cpu", {"gamma": 1.5}, "gamma"),
-        ("cpu", {"entropy": 0.0}, "entropy: got 0.0, expected > 0"),
         ("cpu", {"envs": 1}, "0.5 between two actions of all worlds, expected a whole number"),
         ("cpu", {"points": "all", "relative": False}, "HER with points='all'"),
         ("cpu", {"warm_up": 10}, "warm_up: got 10, expected at least 200, an episode each"),

@@ -31,8 +31,6 @@ class Configuration:
         envs: Worlds in lockstep.
         warm_up: Simulator steps of random actions before the first update.
         buffer: Most transitions that are kept.
-        entropy: Coefficient of the entropy at first; it is learned from there on. Rewards are 0 and
-            -1, so that 1, stable-baselines3's, has to fall a long way before they count.
         her: Exchanged goals per real one, from the future of the same episode; 0: no HER.
 
     Raises:
@@ -50,7 +48,6 @@ class Configuration:
     envs: int
     warm_up: int
     buffer: int
-    entropy: float
     her: int
 
     def __post_init__(self) -> None:
@@ -58,7 +55,7 @@ class Configuration:
             check_integer(getattr(self, name), name=name, minimum=1)
         for name in ("her", "warm_up"):
             check_integer(getattr(self, name), name=name, minimum=0)
-        for name in ("learning_rate", "tau", "updates", "entropy"):
+        for name in ("learning_rate", "tau", "updates"):
             check_positive(getattr(self, name), name=name)
         for name in ("gamma", "tau"):
             check_range(getattr(self, name), 0, 1, name=name)
@@ -118,7 +115,6 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
         envs=10,
         warm_up=100_000,
         buffer=1_000_000,
-        entropy=1.0,
         her=0,
     ),
     "cpu": Configuration(
@@ -132,7 +128,6 @@ CONFIGURATIONS: Mapping[str, Configuration] = {
         envs=4,
         warm_up=1_000,
         buffer=1_000_000,
-        entropy=0.1,
         her=4,
     ),
 }

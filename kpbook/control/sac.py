@@ -336,7 +336,6 @@ def _build(configuration: Configuration, env: Any, settings: Mapping[str, Any]) 
         batch_size=c.batch_size,
         tau=c.tau,
         gamma=c.gamma,
-        ent_coef=f"auto_{c.entropy}",
         train_freq=1,
         gradient_steps=c.updates_each,
         policy_kwargs={
