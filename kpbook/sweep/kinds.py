@@ -27,7 +27,7 @@ from kpbook._checks import check_choice, complain
 #: What a run is that does not say its kind.
 USUAL = "extractor"
 #: Name -> module; it loads at its first use.
-KINDS: dict[str, str] = {USUAL: "kpbook.sweep.extractor"}
+KINDS: dict[str, str] = {USUAL: "kpbook.sweep.extractor", "agent": "kpbook.sweep.agent"}
 
 
 def add(name: str, module: str) -> None:
