@@ -37,7 +37,7 @@ runs:
   - {name: carry, architecture: carrier, overrides: {keypoints: 3}, seeds: 2}
   - {name: game, architecture: carrier, overrides: {image_size: [3, 5]},
      data: {world: game, episodes: 6, steps: 9, policy: press}, split: {train: 4, validation: 2}}
-  - {name: waits, kind: agent, world: game, steps: 20, seeds: 3}
+  - {name: waits, kind: player, world: game, steps: 20, seeds: 3}
 """
 
 
@@ -181,7 +181,7 @@ def test_a_second_start_has_nothing_left_to_do(swept, monkeypatch, capsys):
     jobs = plan.read(home / "all.yml")
     assert all(job.finished(home / "all") for job in jobs)
     (waits,) = [job for job in jobs if job.name == "waits-s1"]
-    assert (waits.kind, waits.settings["kind"]) == ("agent", "agent")
+    assert (waits.kind, waits.settings["kind"]) == ("player", "player")
     before = (home / "all" / "runs.csv").read_bytes()
     assert sweep_tables.write(jobs, home / "all")
     assert (home / "all" / "runs.csv").read_bytes() == before
@@ -289,7 +289,7 @@ def test_every_metric_and_a_transfer_of_those_that_have_truth(swept, tmp_path):
 def test_a_job_that_is_done_here_is_the_one_that_is_done_apart(tmp_path):
     """An agent's job in this process, without the command."""
     config = tmp_path / "c.yml"
-    config.write_text("plugins: [toy_families]\ndefaults: {kind: agent, steps: 10}\n"
+    config.write_text("plugins: [toy_families]\ndefaults: {kind: player, steps: 10}\n"
                       "runs: [{name: w, world: game}]\n")  # fmt: skip
     (job,) = plan.read(config)
     toys.prepare([job], tmp_path / ".work", 1)
@@ -303,12 +303,22 @@ def test_a_job_that_is_done_here_is_the_one_that_is_done_apart(tmp_path):
 FAULTS = {
     "plugin": ("[toy_families]", "[toy_familes]", ImportError, r"plugins: got 'toy_familes'.*PYTH"),
     "plugins": ("[toy_families]", "toy_families", TypeError, "plugins: got 'toy_families', expect"),
-    "kind": ("kind: agent", "kind: agnet", ValueError, r"runs\[3\]: kind: got 'agnet'.*mean 'age"),
+    "kind": (
+        "kind: player",
+        "kind: plaeyr",
+        ValueError,
+        r"runs\[3\]: kind: got 'plaeyr'.*mean 'pla",
+    ),
     "world": ("{world: balls", "{world: bals", ValueError, r"data: got 'bals'.*mean 'balls'"),
     "option": ("{world: balls", "{world: balls, size: 3", ValueError, "data: key: got 'size'"),
-    "agent's world": ("agent, world: game", "agent, world: gmae", ValueError, "world: got 'gmae'"),
-    "agent's key": ("agent, world", "agent, images: 3, world", ValueError, "key: got 'images'"),
-    "needed": ("agent, world: game", "agent", ValueError, "no 'world', expected a 'world' here"),
+    "agent's world": (
+        "player, world: game",
+        "player, world: gmae",
+        ValueError,
+        "world: got 'gmae'",
+    ),
+    "agent's key": ("player, world", "player, images: 3, world", ValueError, "key: got 'images'"),
+    "needed": ("player, world: game", "player", ValueError, "no 'world', expected a 'world' here"),
     "value": ("steps: 20", "steps: 21", ValueError, r"runs\[3\]: steps: got 21, expected a mul"),
 }
 

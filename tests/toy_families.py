@@ -242,4 +242,4 @@ for each in FAMILY:
     registry.add(each, HERE)
 worlds.add("balls", f"{HERE}:Balls")
 worlds.add("game", "toy_world:ToyGame")
-kinds.add("agent", HERE)
+kinds.add("player", HERE)
