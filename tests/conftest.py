@@ -53,7 +53,7 @@ def left_out(what: str) -> NoReturn:
     """Skip on a reader's machine, fail in CI."""
     if in_ci():
         pytest.fail(f"CI must not leave this out: {what}", pytrace=False)
-    pytest.skip(what)
+    pytest.skip(what, allow_module_level=True)
 
 
 def need_world() -> None:
@@ -63,8 +63,15 @@ def need_world() -> None:
         return
     what = f"{' and '.join(missing)} not installed (no pybullet wheel for Python >= 3.12)"
     if sys.version_info >= (3, 12):  # there is nothing that CI could install; on 3.11 it has to
-        pytest.skip(what)
+        pytest.skip(what, allow_module_level=True)
     left_out(what)
+
+
+def need_agents() -> None:
+    """Leave a test, or a module of tests, out where there is no simulator or no stable-baselines3."""
+    need_world()
+    if importlib.util.find_spec("stable_baselines3") is None:
+        left_out("stable-baselines3 is not installed: pip install 'kpbook[control]'")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,8 +18,8 @@ from kpbook.recordings import atari
 from kpbook.world import registry
 from kpbook.world.atari.games import GAMES, SCREEN, things_of
 
-if importlib.util.find_spec("ale_py") is None and not conftest.in_ci():
-    pytest.skip("ale-py is not installed: pip install 'kpbook[atari]'", allow_module_level=True)
+if importlib.util.find_spec("ale_py") is None:
+    conftest.left_out("ale-py is not installed: pip install 'kpbook[atari]'")
 
 from kpbook.world.atari import world as atari_world
 from kpbook.world.atari.sample import make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 
+import conftest
 import numpy as np
 import pytest
 import torch
@@ -15,11 +16,9 @@ from kpbook.control.observe import Observer, policy_input
 from kpbook.control.options import STATES, Options
 from kpbook.grid import axis_coordinates
 from kpbook.heatmaps import gaussian_maps
-from kpbook.world import available
 
 pytestmark = pytest.mark.world
-if not available():
-    pytest.skip("no simulator", allow_module_level=True)
+conftest.need_world()
 
 from kpbook.control.env import PushEnv  # noqa: E402
 from kpbook.world import PushWorld  # noqa: E402
@@ -112,13 +111,14 @@ def test_the_fit_is_the_same_for_the_same_seed(world):
 @seen
 def test_an_environment_keeps_both_contracts(options, world, fit):
     """Gymnasium's and stable-baselines3's checkers: spaces, bounds, seeds, rewards of goals."""
+    conftest.need_agents()
     from gymnasium.utils.env_checker import check_env
+    from stable_baselines3.common.env_checker import check_env as check_for_agents
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_env(env_of(options, world, fit), skip_render_check=True)
-        sb3 = pytest.importorskip("stable_baselines3.common.env_checker")
-        sb3.check_env(env_of(options, world, fit))
+        check_for_agents(env_of(options, world, fit))
 
 
 @seen

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,9 @@ import torch
 from kpbook import _checks
 from kpbook.control.configurations import CONFIGURATIONS, configuration
 from kpbook.control.observe import NEAR_M
-from kpbook.world import available
 
-pytest.importorskip("stable_baselines3")
 pytestmark = pytest.mark.world
-if not available():
-    pytest.skip("no simulator", allow_module_level=True)
+conftest.need_agents()
 
 from test_control_observe import Colours  # noqa: E402
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import conftest
 import pytest
 import safetensors
 import torch
@@ -13,12 +14,9 @@ from kpbook import runs, zoo
 from kpbook.extractors import registry
 from kpbook.sweep import agent, plan
 from kpbook.sweep.__main__ import main
-from kpbook.world import available
 
-pytest.importorskip("stable_baselines3")
 pytestmark = pytest.mark.world
-if not available():
-    pytest.skip("no simulator", allow_module_level=True)
+conftest.need_agents()
 
 TINY = "{envs: 2, warm_up: 100, width: 8, batch_size: 8}"
 CONFIG = f"""
