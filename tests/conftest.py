@@ -68,7 +68,7 @@ def need_world() -> None:
 
 
 def need_agents() -> None:
-    """Leave a test, or a module of tests, out where there is no simulator or no stable-baselines3."""
+    """Leave tests out where there is no simulator or no stable-baselines3."""
     need_world()
     if importlib.util.find_spec("stable_baselines3") is None:
         left_out("stable-baselines3 is not installed: pip install 'kpbook[control]'")
