@@ -22,7 +22,7 @@ conftest.need_agents()
 
 from test_control_observe import Colours  # noqa: E402
 
-from kpbook.control import places, sac  # noqa: E402
+from kpbook.control import agents, places, sac  # noqa: E402
 from kpbook.control.vector import PushVec  # noqa: E402
 from kpbook.world import PushWorld  # noqa: E402
 
@@ -249,6 +249,48 @@ def test_success_counts_episodes_and_not_steps():
 
     shares = sac.success(Still(), Fake(), 5)  # episodes 0, 1, 2 here and 0, 1 there
     assert shares == {"success": 2 / 5, "success_by_keypoints": 2 / 5}
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, {"relative": False, "hand": False, "unit_m": 1.0}])
+def test_an_agent_acts_from_its_file_as_it_did(tmp_path, changes):
+    trained = train(changes=changes, steps=20, every=20)
+    path = tmp_path / "one.agent.safetensors"
+    agents.save(path, trained.model, tiny(**changes), trained.fit, "one")
+    found = agents.load(path)
+    assert (found.name, found.fit, found.configuration) == ("one", None, tiny(**changes))
+    env = PushVec(PushWorld, 2, tiny(**changes).options, seed=1)
+    seen = env.reset()
+    actions, _ = found.predict(seen)
+    np.testing.assert_array_equal(actions, trained.model.predict(seen, deterministic=True)[0])
+    with torch.no_grad():
+        inside = trained.model.policy.obs_to_tensor(seen)[0], torch.from_numpy(actions)
+        critics = torch.cat(trained.model.critic(*inside), dim=1)
+    np.testing.assert_array_equal(found.value(seen, actions), critics.min(dim=1).values)
+    assert sac.success(found, env, 2)["success"] in (0, 0.5, 1)
+    with pytest.raises(ValueError, match=r"actions: got shape \(1, 3\), expected \(2, 3\)"):
+        found.value(seen, actions[:1])
+    env.close()
+
+
+def test_a_file_that_is_no_whole_agent_is_refused(tmp_path, whole):
+    path = tmp_path / "one.agent.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"got no such file, expected an agent"):
+        agents.load(path)
+    agents.save(path, whole.model, tiny(), None, "one")
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-4])
+    with pytest.raises(ValueError, match="no safetensors file"):
+        agents.load(path)
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="do not match their checksum"):
+        agents.load(path)
+    train(tmp_path)
+    with pytest.raises(ValueError, match="got a checkpoint of a run, expected an agent"):
+        agents.load(next(tmp_path.glob("agent.step*")))
 
 
 # -- settings -------------------------------------------------------------------------------------

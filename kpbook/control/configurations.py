@@ -146,3 +146,15 @@ def configuration(name: str, **changes: Any) -> Configuration:
     if changes.get("state") == "full":
         changes = {"points": "objects", **changes}
     return base.but(**changes)
+
+
+def from_plain(settings: Mapping[str, Any]) -> Configuration:
+    """Return the configuration whose :meth:`Configuration.plain` is ``settings``.
+
+    Raises:
+        TypeError: If a setting is missing, unknown or of another kind.
+        ValueError: If a value makes no sense.
+    """
+    seeing = {field.name for field in fields(Options)}
+    options = Options(**{k: v for k, v in settings.items() if k in seeing})
+    return Configuration(options, **{k: v for k, v in settings.items() if k not in seeing})

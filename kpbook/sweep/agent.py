@@ -13,17 +13,13 @@ A run states ``state`` and ``steps``, and if it likes ``hand``, ``reward``, ``co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-
 from kpbook import runs, zoo
 from kpbook._checks import check_choice, check_flag, check_integer, complain
-from kpbook._files import jsonable, write_atomically
-from kpbook.control import configurations, sac
+from kpbook.control import agents, configurations, sac
 from kpbook.extractors import registry
 from kpbook.sweep.plan import Job
 from kpbook.world import registry as worlds
@@ -102,11 +98,8 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
         raise SystemExit(f"{job.name} was {trained.stopped}; its checkpoint stays.")
 
     def keep(record: runs.RunRecord) -> None:
-        weights = trained.model.policy.state_dict()
-        fit = {} if trained.fit is None else vars(trained.fit)
-        notes = json.dumps({"configuration": made.plain(), "fit": fit}, default=jsonable)
-        data = safetensors.torch.save(weights, {"notes": notes, "record": record.name})
-        write_atomically(out / f"{job.name}.agent.safetensors", data)
+        path = out / f"{job.name}.agent.safetensors"
+        agents.save(path, trained.model, made, trained.fit, record.name)
 
     return trained.record, keep
 
