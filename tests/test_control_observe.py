@@ -197,6 +197,16 @@ def test_an_episode_starts_unsolved_unless_it_is_asked_to(world):
     assert env.reset(seed=0, options=at_goal)[1]["is_success"]
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_at_the_goal_an_episode_goes_on_unless_it_ends_there(world, ends):
+    env = PushEnv(world, Options(ends=ends, repeat=3, steps=9))
+    env.reset(seed=0, options={"cube": (0.0, 0.0), "target": (0.0, 0.0)})
+    _, reward, terminated, truncated, info = env.step(np.array([0, 0, 1.0], np.float32))
+    assert (reward, bool(terminated), bool(truncated)) == (0, ends, False)
+    assert info["is_success"]
+    assert world._steps == (1 if ends else 3)  # an action lasts no longer than the episode
+
+
 # -- hidden keypoints -----------------------------------------------------------------------------
 
 

@@ -92,6 +92,18 @@ def test_an_episode_that_ends_hands_over_its_last_observation(env):
     assert env.simulated == 8 * 2 * 2
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_episode_goes_on_at_the_goal_or_ends_there(ends, monkeypatch):
+    env = PushVec(PushWorld, 2, tiny(ends=ends).options, seed=5)
+    env.reset()
+    monkeypatch.setattr(env.observer, "compute_reward", lambda *goals: np.float32([0, -1]))
+    steps = played(env, 3)
+    assert [list(done) for _, _, done, _ in steps] == [[ends, False], [ends, False], [True, True]]
+    cut = [[info["TimeLimit.truncated"] for info in infos] for *_, infos in steps]
+    assert cut == [[False, False], [False, False], [not ends, True]]
+    env.close()
+
+
 def test_an_environment_goes_to_where_another_stood(env):
     played(env, 4)
     notes, arrays = env.place()

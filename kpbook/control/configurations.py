@@ -102,10 +102,11 @@ class Configuration:
 
 #: ``"paper"``: the settings of Cramer et al. (2024), section 5.2 and its code: stable-baselines3's
 #: SAC with a longer warm-up, without HER, every keypoint as state, 100 steps an episode.
-#: ``"cpu"``: fewer and larger updates, actions that last two steps, relative places, and HER.
+#: ``"cpu"``: fewer and larger updates, actions that last two steps, relative places, episodes that
+#: go on at the goal, and HER.
 CONFIGURATIONS: Mapping[str, Configuration] = {
     "paper": Configuration(
-        options=Options(points="all", relative=False, unit_m=1.0, repeat=1, steps=100),
+        options=Options(points="all", relative=False, unit_m=1.0, repeat=1, steps=100, ends=True),
         width=256,
         learning_rate=3e-4,
         gamma=0.99,

@@ -46,12 +46,12 @@ class Episode:
         self.clock.stop("physics")
 
     def act(self, action: np.ndarray) -> None:
-        """Repeat an action, no longer than until the cube meets the goal."""
+        """Repeat an action; where ``options.ends``, no longer than until the cube is at the goal."""
         self.clock.start()
         for _ in range(self.options.repeat):
             self.state, _, met, _, _ = self.world.step(action)
             self.steps += 1
-            if met:
+            if met and self.options.ends:
                 break
         self.clock.stop("physics")
 
@@ -72,7 +72,8 @@ class PushEnv(gymnasium.Env[Any, np.ndarray]):
         fit: For keypoints of objects.
 
     ``info`` holds ``is_success``, by the simulator, and where keypoints are mapped to the table
-    ``keypoints_success``. An episode terminates when the goal is met by the source of the reward.
+    ``keypoints_success``. Where ``options.ends``, an episode terminates when the goal is met by the
+    source of the reward.
 
     Raises:
         TypeError: If extractor or fit are missing, or the world has no goals.
@@ -111,7 +112,8 @@ class PushEnv(gymnasium.Env[Any, np.ndarray]):
         goals = observation["achieved_goal"], observation["desired_goal"]
         reward = float(self.compute_reward(*goals, {}))
         info = outcome(self._observer, observation)
-        return observation, reward, reward == 0, self._episode.over, info
+        terminated = self._episode.options.ends and reward == 0
+        return observation, reward, terminated, self._episode.over, info
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
         """See :meth:`kpbook.control.observe.Observer.compute_reward`."""

@@ -35,6 +35,9 @@ class Options:
             divided by it (:func:`policy_input`). Networks learn faster from numbers about 1.
         repeat: Simulator steps that an action lasts.
         steps: Simulator steps of an episode, a multiple of ``repeat``.
+        ends: Whether an episode ends when the goal is met, as panda-gym's do. Where it goes on,
+            the agent sees the cube at its goal, and every goal that HER exchanges means the same:
+            come here and stay. (Where it ends, the real goal means: touch it.)
 
     Raises:
         TypeError: If an option is of another kind.
@@ -51,12 +54,13 @@ class Options:
     unit_m: float = 0.2
     repeat: int = 2
     steps: int = 50
+    ends: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.state, STATES, name="state")
         check_choice(self.points, POINTS, name="points")
         check_choice(self.reward, REWARDS, name="reward")
-        for name in ("hand", "relative", "velocity", "hold"):
+        for name in ("hand", "relative", "velocity", "hold", "ends"):
             check_flag(getattr(self, name), name=name)
         check_positive(self.unit_m, name="unit_m", hint="In metres.")
         check_integer(self.repeat, name="repeat", minimum=1)

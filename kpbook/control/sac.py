@@ -196,7 +196,7 @@ class _Run:
             world.close()
         seeing = self.extractor, self.fit
         self.env = PushVec(self.make, self.configuration.envs, options, seed, *seeing)
-        judged = Options(**{**options.plain(), "reward": "simulator"})
+        judged = Options(**{**options.plain(), "reward": "simulator", "ends": True})
         count = min(_EVALUATED, self.settings["episodes"])
         self._judge = PushVec(self.make, count, judged, seed + _OTHER, *seeing)
         self.model = _build(self.configuration, self.env, self.settings)

@@ -87,7 +87,7 @@ class PushVec(VecEnv):
             self.simulated += episode.steps - before
         seen = self._observe(everyone, first=False)
         rewards = self.observer.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})
-        met = rewards == 0
+        met = (rewards == 0) & self.observer.options.ends
         over = np.array([episode.over for episode in self._episodes])
         infos: list[dict[str, Any]] = []
         for w in everyone:
