@@ -147,7 +147,9 @@ def test_the_shipped_poses_are_taken_again_byte_for_byte(size, simulator):
     for name in ("frames", "depth_m", "seeds", "actions", "example", "places"):
         np.testing.assert_array_equal(getattr(again, name), getattr(shipped, name))
     # Products of float64 matrices: another processor adds them in another order.
-    np.testing.assert_allclose(again.hand, shipped.hand, rtol=0, atol=1e-14)
+    for name in ("hand", "hand_m"):
+        ours, theirs = getattr(again, name), getattr(shipped, name)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14)
     assert again.camera == shipped.camera
 
 
@@ -183,9 +185,16 @@ def test_light_changes_the_lid_and_the_sides_apart():
     assert greens == [[137, 215], [137]]
 
 
+@pytest.mark.parametrize("poses", [Poses.sample(), Poses.sharp()], ids=["small", "sharp"])
+def test_the_hand_is_in_space_where_it_is_in_the_image(poses):  # catches: another link's place
+    seen, _ = poses.camera.project(poses.hand_m)
+    np.testing.assert_allclose(seen, poses.hand, rtol=0, atol=1e-9)
+    assert ((poses.hand_m[:, 2] > 0) & (poses.hand_m[:, 2] < 0.3)).all()
+
+
 def test_both_sizes_are_of_the_same_poses():
     small, sharp = Poses.sample(), Poses.sharp()
-    for name in ("seeds", "actions", "places"):
+    for name in ("seeds", "actions", "places", "hand_m"):
         np.testing.assert_array_equal(getattr(small, name), getattr(sharp, name))
     np.testing.assert_allclose(small.hand, sharp.hand, rtol=0, atol=1e-1)
     assert small.camera.resized(sharp.camera.image_size) == sharp.camera

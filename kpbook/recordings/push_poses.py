@@ -30,6 +30,7 @@ class Poses(_store.Stored):
         frames: uint8 ``(P, H, W, 3)``, the fast look.
         depth_m: float32 ``(P, H, W)``, metres along the camera's axis; ``inf``: nothing there.
         hand: Image coordinates of the point between the fingertips, float64 ``(P, 2)``.
+        hand_m: Where that point is, metres, float64 ``(P, 3)``.
         seeds: Of the reset that leads to each pose, int64 ``(P,)``.
         actions: The actions after it, float32 ``(P, T, 3)``; NaN where there are fewer.
         example: The first pose with cube and target, as the simulator draws them, uint8
@@ -39,12 +40,13 @@ class Poses(_store.Stored):
     """
 
     _kind = "poses"
-    _arrays = ("frames", "depth_m", "hand", "seeds", "actions", "example", "places")
+    _arrays = ("frames", "depth_m", "hand", "hand_m", "seeds", "actions", "example", "places")
 
     camera: Camera
     frames: np.ndarray
     depth_m: np.ndarray
     hand: np.ndarray
+    hand_m: np.ndarray
     seeds: np.ndarray
     actions: np.ndarray
     example: np.ndarray
