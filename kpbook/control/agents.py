@@ -11,18 +11,14 @@ import numpy as np
 import torch
 
 from kpbook._checks import check_array, complain, require
-from kpbook.control import configurations
+from kpbook.control import configurations, weights
 from kpbook.control.configurations import Configuration
 from kpbook.control.places import Fit
 from kpbook.training import checkpoints
 
-try:
-    from gymnasium import spaces
-except ImportError:
-    require("gymnasium", extra="world", purpose="kpbook.control.agents")
-    raise
-
 _ACTION = 3
+_DATA = Path(__file__).parents[1] / "data" / "agents"
+_ENDING = ".agent.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def save(
         fit: What maps keypoints to the table, or ``None``.
         name: Of the run.
     """
-    weights = {
+    tensors = {
         key: value.detach().cpu().contiguous() for key, value in model.policy.state_dict().items()
     }
     notes = {
@@ -95,7 +91,7 @@ def save(
         "widths": {key: box.shape[0] for key, box in model.observation_space.spaces.items()},
         "fit": None if fit is None else {key: value.tolist() for key, value in vars(fit).items()},
     }
-    checkpoints.write(Path(path), checkpoints.State(weights, notes))
+    checkpoints.write(Path(path), checkpoints.State(tensors, notes))
 
 
 def load(path: str | Path) -> Agent:
@@ -107,18 +103,12 @@ def load(path: str | Path) -> Agent:
         ValueError: If the file is cut off, changed, or not written by :func:`save`.
     """
     require("stable_baselines3", extra="control", purpose="kpbook.control.agents")
+    from gymnasium import spaces
     from stable_baselines3.sac.policies import MultiInputPolicy
 
     from kpbook.control.policy import Reading
 
-    path = Path(path)
-    if not path.is_file():
-        hint = "python -m kpbook.sweep writes one for each agent that it trains."
-        raise FileNotFoundError(complain(str(path), "no such file", "an agent", hint))
-    tensors, notes = checkpoints.read(path)
-    if "widths" not in notes:
-        got = "a checkpoint of a run"
-        raise ValueError(complain(str(path), got, "an agent of kpbook.control.agents.save"))
+    tensors, notes = weights.stored(path)
     made = configurations.from_plain(notes["settings"])
     box: dict[str, spaces.Space[Any]] = {
         key: spaces.Box(-np.inf, np.inf, (width,), np.float32)
@@ -135,5 +125,14 @@ def load(path: str | Path) -> Agent:
     )
     policy.load_state_dict(tensors)
     policy.set_training_mode(False)
-    fit = notes["fit"] and Fit(**{key: np.array(value) for key, value in notes["fit"].items()})
-    return Agent(policy, made, fit, notes["run"])
+    return Agent(policy, made, weights.fit_of(notes), notes["run"])
+
+
+def shipped() -> dict[str, Path]:
+    """Return the files of the agents that ship with the package, by name.
+
+    ``"true"`` saw the true places; any other name is that of the network of :mod:`kpbook.zoo`
+    through which an agent saw.
+    """
+    files = sorted(_DATA.glob(f"*{_ENDING}"))
+    return {file.name.removesuffix(_ENDING): file for file in files}

@@ -44,11 +44,11 @@ const KEY = [
 
 const TRAITS = ["cube", "target", "yaw", "pose", "light", "distractor", "occluder", "network", "keypoint"];
 
-class FindCubeView extends AskingFigure {
-  constructor(model, host, poses, sharp, drawn) {
-    super(model, host, {
-      name: "find-the-cube", title: "Live figure: find the cube", traits: TRAITS, style: STYLE,
-    });
+const ABOUT = { name: "find-the-cube", title: "Live figure: find the cube", traits: TRAITS, style: STYLE };
+
+export class FindCubeView extends AskingFigure {
+  constructor(model, host, { poses, sharp, drawn }, about = ABOUT) {
+    super(model, host, about);
     this.scene = model.get("scene");
     this.poses = { ...poses, hand: this.scene.hand };
     const { camera, colours } = this.scene;
@@ -273,12 +273,19 @@ class FindCubeView extends AskingFigure {
   }
 }
 
-async function render({ model, el }) {
+/** What a page stores of the scene, unpacked: {poses, sharp, drawn}. */
+export async function unpacked(model) {
   const scene = model.get("scene");
-  const poses = await unpackPoses(model.get("poses"), scene.poses, scene.H, scene.W);
-  const sharp = await unpackPoses(model.get("sharp"), scene.poses, ...scene.sharp);
-  const drawn = await unpackDrawn(model.get("drawn"), scene.drawn);
-  return mount({ model, el }, (host) => new FindCubeView(model, host, poses, sharp, drawn));
+  return {
+    poses: await unpackPoses(model.get("poses"), scene.poses, scene.H, scene.W),
+    sharp: await unpackPoses(model.get("sharp"), scene.poses, ...scene.sharp),
+    drawn: scene.drawn ? await unpackDrawn(model.get("drawn"), scene.drawn) : {},
+  };
+}
+
+async function render({ model, el }) {
+  const parts = await unpacked(model);
+  return mount({ model, el }, (host) => new FindCubeView(model, host, parts));
 }
 
 export default { render };

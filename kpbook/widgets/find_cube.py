@@ -39,17 +39,10 @@ _STAGE = (
 _EPISODES = 40  # of the sample, for the metric's choice of keypoints
 
 
-class FindTheCube(NetworkFigure):
-    """A scene with cube, target and arm, and the keypoints of trained networks in it.
+class CubeScene(NetworkFigure):
+    """A scene with cube, target and arm to rearrange, at which networks look.
 
-    In a live notebook the kernel's own network answers, so a network that has just been trained
-    can be tried: ``FindTheCube(extractor)``.
-
-    Args:
-        *networks: Names of shipped networks, or extractors for 64-pixel frames of the paper's
-            camera; without any, the recipe's, one of each of the papers' architectures, and
-            KeyNet with all switches.
-        **traits: As below.
+    A figure's class gives ``_extractors`` before it calls ``__init__``, and :meth:`_describe`.
 
     Attributes:
         cube: Where the cube stands, ``[x, y]`` metres, at most 0.2 from the table's middle.
@@ -60,12 +53,7 @@ class FindTheCube(NetworkFigure):
         distractor: An orange box that no network was trained with.
         occluder: A grey wall before the table.
         network: Name of the network that looks.
-        keypoint: Whose heat map is shown; -1 for the cube's.
-        engine: As of :class:`~kpbook.widgets._networks.NetworkFigure`.
-        address: The same.
     """
-
-    _esm = front_end("find_cube.mjs")
 
     cube = Numbers(2, -REACH, REACH, hint=_PLACE)
     target = Numbers(2, -REACH, REACH, hint=_PLACE)
@@ -74,37 +62,37 @@ class FindTheCube(NetworkFigure):
     light = Number(0.4, 1.6, 1.0, hint="1 is as recorded.")
     distractor = Flag(False)
     occluder = Flag(False)
-    network = Choice(lambda figure: figure._extractors)
-    keypoint = Whole(
-        -1, lambda figure: max(len(one["first"]) for one in figure.networks) - 1, -1,
-        hint="-1 is the cube's.",
-    )  # fmt: skip
-    prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
+    network = Choice(lambda figure: figure._names)
     scene = traitlets.Dict().tag(sync=True)
     poses = traitlets.Bytes().tag(sync=True)  # as the network sees them
     sharp = traitlets.Bytes().tag(sync=True)  # for the eye
-    drawn = traitlets.Bytes().tag(sync=True)  # the first view's heat map and reconstruction
+    drawn = traitlets.Bytes().tag(sync=True)  # the first view's heat map, and a reconstruction
 
-    def __init__(self, *networks: Any, **traits: Any) -> None:
+    def __init__(self, **traits: Any) -> None:
         self._poses, self._sharp = poses, sharp = Poses.sample(), Poses.sharp()
-        size = poses.frames.shape[1:3]
-        self._extractors = extractors_for(networks, (int(size[0]), int(size[1])))
+        networks = [self._describe(name, poses) for name in self._extractors]
+        self._names = list(self._extractors)
         x, y, yaw, *target = (round(float(v), 5) for v in poses.places)
         first = {"cube": [x, y], "target": target, "yaw": round(np.degrees(yaw))}
-        recording = Episodes.sample()[:_EPISODES]
         super().__init__(
             scene=_scene(poses, first) | {"sharp": list(sharp.frames.shape[1:3])},
             poses=_packed(poses),
             sharp=_packed(sharp),
-            networks=[
-                _described(name, e, recording, poses.example)
-                for name, e in self._extractors.items()
-            ],
-            **{"network": next(iter(self._extractors)), **first, **traits},
+            networks=networks,
+            **{"network": self._names[0], **first, **traits},
         )
-        about = next(one for one in self.networks if one["name"] == self.network)
-        found = _look(self._extractors[self.network], to_float(poses.example[None]))
-        keypoint = max(0, about["assigned"][0]["keypoint"])
+
+    def _describe(self, name: str, poses: Poses) -> dict[str, Any]:
+        """What the page has to know of a network: ``name``, ``label``, ``file`` and more."""
+        raise NotImplementedError
+
+    def _about(self) -> dict[str, Any]:
+        """What the page knows of the chosen network."""
+        about: dict[str, Any] = next(one for one in self.networks if one["name"] == self.network)
+        return about
+
+    def _keep_drawn(self, keypoint: int, found: dict[str, np.ndarray]) -> None:
+        """Give the page what the chosen network found in the first view."""
         again = found.get("reconstruction")
         self.drawn = _drawn(found["heatmaps"][keypoint], again)
         self.scene = self.scene | {
@@ -120,11 +108,49 @@ class FindTheCube(NetworkFigure):
         """Return keypoints, heat maps and any reconstruction of ``images``, one of them."""
         return _look(network, inputs["images"])
 
+
+class FindTheCube(CubeScene):
+    """A scene with cube, target and arm, and the keypoints of trained networks in it.
+
+    In a live notebook the kernel's own network answers, so a network that has just been trained
+    can be tried: ``FindTheCube(extractor)``.
+
+    Args:
+        *networks: Names of shipped networks, or extractors for 64-pixel frames of the paper's
+            camera; without any, the recipe's, one of each of the papers' architectures, and
+            KeyNet with all switches.
+        **traits: As below.
+
+    Attributes:
+        cube: And all others of :class:`CubeScene`.
+        keypoint: Whose heat map is shown; -1 for the cube's.
+        engine: As of :class:`~kpbook.widgets._networks.NetworkFigure`.
+        address: The same.
+    """
+
+    _esm = front_end("find_cube.mjs")
+
+    keypoint = Whole(
+        -1, lambda figure: max(len(one["first"]) for one in figure.networks) - 1, -1,
+        hint="-1 is the cube's.",
+    )  # fmt: skip
+    prompt = traitlets.Unicode(_PROMPT).tag(sync=True)
+
+    def __init__(self, *networks: Any, **traits: Any) -> None:
+        self._extractors = extractors_for(networks, Poses.sample().camera.image_size)
+        self._recording = Episodes.sample()[:_EPISODES]
+        super().__init__(**traits)
+        found = _look(self._extractors[self.network], to_float(self._poses.example[None]))
+        self._keep_drawn(max(0, self._about()["assigned"][0]["keypoint"]), found)
+
+    def _describe(self, name: str, poses: Poses) -> dict[str, Any]:
+        return _described(name, self._extractors[name], self._recording, poses.example)
+
     def still(self) -> str:
         """Return the chosen network's first view as a small HTML figure, without any script."""
         H, W = self._poses.example.shape[:2]
         scale = len(self._sharp.example) / H
-        about = next(one for one in self.networks if one["name"] == self.network)
+        about = self._about()
         marks, parts = "", []
         for row in about["assigned"]:
             if row["keypoint"] < 0:

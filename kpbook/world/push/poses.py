@@ -75,7 +75,7 @@ def _with_places(world: Any) -> np.ndarray:
 
 
 def _empty(world: Any) -> dict[str, np.ndarray]:
-    """Frame, depth and hand, in the image and in space, of a PushWorld; cube and target are not drawn until its next reset."""
+    """Frame, depth and hand of a PushWorld; cube and target are not drawn until its next reset."""
     for body in ("object", "target"):  # without opacity the CPU renderer skips a body
         world._client.changeVisualShape(world._sim.body(body), -1, rgbaColor=[1, 1, 1, 0])
     world._forget()
