@@ -8,10 +8,11 @@ import conftest
 import pytest
 import torch
 
-from kpbook import runs, zoo
+from kpbook import runs, tables, zoo
 from kpbook.control import agents
 from kpbook.extractors import registry
-from kpbook.sweep import agent, plan
+from kpbook.judge import judge
+from kpbook.sweep import agent, metrics, plan
 from kpbook.sweep.__main__ import main
 
 pytestmark = pytest.mark.world
@@ -64,6 +65,7 @@ def test_a_run_states_all_that_shapes_it(config):
         ("hand: false", "hand: 0", "hand: got 0, expected True or False"),
         ("width: 8", "wide: 8", "setting: got 'wide'.*Did you mean 'width'"),
         ("width: 8", "state: full", "settings by name, without state, hand, reward"),
+        ("defaults:", "data: sample\ndefaults:", r"runs\[1\]: split: train: got None"),
         ("steps: 8", "steps: 0", "steps: got 0, expected at least 1"),
         ('state: "true"', "hand: true", "no 'state', expected a 'state' here"),
     ],
@@ -95,6 +97,31 @@ def test_an_extractor_is_shipped_recorded_or_untrained(config, tmp_path):
     assert torch.equal(taken("rarity"), weight(zoo.load("rarity")))
     with pytest.raises(FileNotFoundError, match=r"no gone-s4.encoder.*Missing: 1 encoders"):
         taken("other/gone")
+
+
+def test_the_extractors_of_agents_are_judged_each_once(config, tmp_path, monkeypatch):
+    path = config(
+        ("defaults:", "data: sample\nsplit: {train: 1, validation: 8}\ndefaults:"),
+        ("seeds: [4]", "seeds: [4, 5]"),
+        ("runs:", "runs:\n  - {name: first, state: keypoints, extractor: untrained/dsae-quarter}"),
+    )
+    out, judged = tmp_path / "agents", []
+    monkeypatch.setattr(plan.Job, "finished", lambda job, out: job.seed != 5)
+    monkeypatch.setattr(metrics, "judge", lambda *a, **k: judged.append(a) or judge(*a, **k))
+    assert metrics.judge_all(path).results == [{"runs": 2, "judged now": 2}]
+    rows = tables.read(out / "metrics.csv")
+    assert [(row["run"], row["seed"], row["object"]) for row in rows] == [
+        (run, seed, obj)
+        for run, seed in (("first", 0), ("keys", 4))
+        for obj in ("cube", "target", "end_effector")
+    ]
+    assert rows[3]["R²"] > 0.9 > rows[0]["R²"]
+    monkeypatch.setattr(plan.Job, "finished", lambda job, out: True)
+    assert metrics.judge_all(path).results == [{"runs": 3, "judged now": 1}]
+    assert len(judged) == 3
+    again = tables.read(out / "metrics.csv")
+    mine = [{k: row[k] for k in ("object", "R²", "error")} for row in again]
+    assert mine[3:6] == mine[6:]  # keys, seeds 4 and 5: one network
 
 
 @pytest.mark.slow

@@ -754,7 +754,7 @@ def test_metrics_are_renewed_with_the_weights_and_the_protocol(config, tmp_path,
     for i, job in enumerate(jobs):
         (out / f"{job.name}.encoder.safetensors").write_bytes(bytes([i]))
 
-    def rows(job, out, device):
+    def rows(job, out, device, verdicts):
         asked.append(job.name)
         run, seed, settings = metrics._key(job, out)
         return [{"run": run, "seed": seed, "settings": settings, "object": "cube"}]
@@ -801,7 +801,7 @@ def test_metrics_keep_the_rows_of_runs_whose_weights_are_not_there(
     encoders[0].write_bytes(b"of a-s0")
     asked = []
 
-    def rows(job, out, device):
+    def rows(job, out, device, verdicts):
         asked.append(job.name)
         run, seed, settings = metrics._key(job, out)
         return [{"run": run, "seed": seed, "settings": settings, "object": "cube"}]

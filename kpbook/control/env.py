@@ -46,7 +46,7 @@ class Episode:
         self.clock.stop("physics")
 
     def act(self, action: np.ndarray) -> None:
-        """Repeat an action; where ``options.ends``, no longer than until the cube is at the goal."""
+        """Repeat an action; where ``options.ends``, no longer than until the goal is met."""
         self.clock.start()
         for _ in range(self.options.repeat):
             self.state, _, met, _, _ = self.world.step(action)

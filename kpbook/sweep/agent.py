@@ -9,6 +9,9 @@ A run states ``state`` and ``steps``, and if it likes ``hand``, ``reward``, ``co
   folder beside this sweep's own;
 - ``recipe/rarity``: the same, of the agent's own seed;
 - ``untrained/rarity``: an architecture with its first weights, drawn from the agent's own seed.
+
+``data`` and ``split`` say on whose validation episodes :mod:`kpbook.sweep.metrics` judges the
+extractor; the agent never sees them.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from kpbook import runs, zoo
 from kpbook._checks import check_choice, check_flag, check_integer, complain
 from kpbook.control import agents, configurations, sac
 from kpbook.extractors import registry
+from kpbook.sweep.data import check_data
 from kpbook.sweep.plan import Job
 from kpbook.world import registry as worlds
 
 UNTRAINED = "untrained"
 _SEEING = ("state", "hand", "reward")
 _LENGTH = ("steps", "every", "episodes")
-KEYS = (*_SEEING, *_LENGTH, "extractor", "configuration", "overrides")
+KEYS = (*_SEEING, *_LENGTH, "extractor", "configuration", "overrides", "data", "split")
 NEEDS = ("state", "steps")
 EITHER: tuple[str, ...] = ()
 
@@ -53,7 +57,12 @@ def settings(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         for key in _LENGTH
         if key in entry
     }
+    judged: dict[str, Any] = {}
+    if extractor is not None and "data" in entry:
+        check_data(entry["data"], entry.get("split") or {}, where)
+        judged = {"data": entry["data"], "split": {"seed": 0, **entry["split"]}}
     return {
+        **judged,
         "state": made.options.state,
         "hand": made.options.hand,
         "reward": made.options.reward,
@@ -104,16 +113,16 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
     return trained.record, keep
 
 
-def extractor_of(job: Job, out: Path) -> Any:
+def extractor_of(job: Job, out: Path, device: str = "cpu") -> Any:
     """The extractor of a job, in eval mode; ``None`` where the state is no keypoints."""
     name = job.settings["extractor"]
     if name is None:
         return None
     if path := _recorded(job, out):
-        return zoo.load_file(path)
+        return zoo.load_file(path, device)
     if "/" in name:
-        return registry.build(name.partition("/")[2], seed=job.seed).eval()
-    return zoo.load(name)
+        return registry.build(name.partition("/")[2], seed=job.seed).to(device).eval()
+    return zoo.load(name, device)
 
 
 def _recorded(job: Job, out: Path) -> Path | None:

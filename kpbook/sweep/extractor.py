@@ -86,6 +86,11 @@ def train(job: Job, out: Path) -> tuple[runs.RunRecord, Callable[[runs.RunRecord
     return fit.record, keep
 
 
+def extractor_of(job: Job, out: Path, device: str = "cpu") -> Any:
+    """The extractor that a finished job has left, in eval mode."""
+    return zoo.load_file(job.encoder(out), device)
+
+
 def evaluate(
     extractor: Any, validation: Episodes, *, draws: bool = True, seen_only: bool = False
 ) -> dict[str, Any]:

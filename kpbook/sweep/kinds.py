@@ -11,6 +11,9 @@ A kind is a module with
 - ``train(job, out)``: trains, or goes on from ``job.work(out)``; returns the run record and a
   function that is given the finished record and writes what belongs beside it, such as weights.
 
+- if an extractor of its jobs can be judged, ``extractor_of(job, out, device)``, which returns it in
+  eval mode; the job's settings have ``data`` and ``split`` then.
+
 A record's last row is the result. Columns ``error/<object>``, ``r2/<object>`` and
 ``keypoint/<object>`` make one row of ``runs.csv`` per object; a record without them, an agent's
 return say, makes one.

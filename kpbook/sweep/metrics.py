@@ -5,6 +5,8 @@ left, runs them on its validation episodes and writes ``book/results/recipe/metr
 per run, seed and object, and ``metrics.json``, the record of how. A row is kept as long as the
 run's settings, its weights and the judge's protocol are what they were, so it may be called again
 whenever runs have been added. Weights that git leaves out need not be there for a row to stay.
+
+Of agents, it judges the extractors on whose keypoints they act, each once.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from typing import Any
 
 import torch
 
-from kpbook import runs, tables, zoo
+from kpbook import runs, tables
 from kpbook._checks import complain
 from kpbook.judge import LENGTHS, PROTOCOL, R2_TRACKED, RADIUS, judge
 from kpbook.metric import THRESHOLD_OF
 from kpbook.sweep import kinds, plan
 from kpbook.sweep.data import parts_of
 from kpbook.sweep.plan import Job
+from kpbook.training.checkpoints import fingerprint
 
 
 def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> runs.RunRecord:
@@ -46,7 +49,7 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     """
     began = time.perf_counter()
     out = out or config.parent / config.stem
-    asked = [job for job in plan.read(config) if job.kind == kinds.USUAL]
+    asked = [job for job in plan.read(config) if _can_be_judged(job)]
     finished = [job for job in asked if job.finished(out)]
     if not finished:
         hint = f"python -m kpbook.sweep {config} trains them."
@@ -56,9 +59,10 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     kept = {job.name: _kept(job, out, before) for job in finished}
     rows = [row for job in finished for row in kept[job.name]]
     new = [job for job in finished if not kept[job.name]]
-    plan.check_encoders(new, out)
+    plan.check_encoders([job for job in new if job.kind == kinds.USUAL], out)
+    verdicts: dict[str, list[dict[str, Any]]] = {}
     for job in new:
-        rows += _rows(job, out, device)
+        rows += _rows(job, out, device, verdicts)
     order = {(job.run, job.seed): i for i, job in enumerate(finished)}
     rows.sort(key=lambda row: order[row["run"], row["seed"]])  # stable: objects stay in order
     tables.write(rows, path)
@@ -75,13 +79,17 @@ def judge_all(config: Path, out: Path | None = None, device: str = "cpu") -> run
     return record
 
 
+def _can_be_judged(job: Job) -> bool:
+    return "data" in job.settings and hasattr(kinds.of(job.kind), "extractor_of")
+
+
 def _kept(job: Job, out: Path, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of a job that still hold; none if it has to be judged.
 
     Weights that are not there cannot have changed; whether the judge has, the last record says.
     """
     rows = [row for row in before if (row["run"], row["seed"]) == (job.run, job.seed)]
-    if job.encoder(out).is_file():
+    if job.kind != kinds.USUAL or job.encoder(out).is_file():
         key = _key(job, out)
         return [row for row in rows if (row["run"], row["seed"], row["settings"]) == key]
     record = out / "metrics.json"
@@ -103,14 +111,32 @@ def _options() -> dict[str, Any]:
 
 def _key(job: Job, out: Path) -> tuple[str, int, str]:
     """Run, seed, and a digest of all that shapes its rows."""
-    weights = hashlib.sha256(job.encoder(out).read_bytes()).hexdigest()
+    weights = _weights(job, out)
     text = json.dumps([job.digest, weights, _options()])
     # A digest alone may read back from the table as a number.
     return job.run, job.seed, f"sha256-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
-    extractor = zoo.load_file(job.encoder(out), device)
+def _weights(job: Job, out: Path) -> str:
+    """What tells one extractor's weights from another's."""
+    if job.kind == kinds.USUAL:
+        return hashlib.sha256(job.encoder(out).read_bytes()).hexdigest()
+    return fingerprint(kinds.of(job.kind).extractor_of(job, out).state_dict())
+
+
+def _rows(
+    job: Job, out: Path, device: str, verdicts: dict[str, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows of a job; ``verdicts`` remembers what has been judged, by weights and data."""
+    same = json.dumps([_weights(job, out), job.settings["data"], job.settings["split"]])
+    if same not in verdicts:
+        verdicts[same] = _judged(job, out, device)
+    about = dict(zip(("run", "seed", "settings"), _key(job, out), strict=True))
+    return [{**about, **row} for row in verdicts[same]]
+
+
+def _judged(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
+    extractor = kinds.of(job.kind).extractor_of(job, out, device)
     cache = out / ".work"
     cache.mkdir(parents=True, exist_ok=True)
     _, validation = parts_of(job.settings, cache)
@@ -121,8 +147,7 @@ def _rows(job: Job, out: Path, device: str) -> list[dict[str, Any]]:
         for i, length in enumerate(m.lengths.tolist())
         for what in ("precision", "recall")
     }
-    about = dict(zip(("run", "seed", "settings"), _key(job, out), strict=True))
-    return [{**about, **row, **windows} for row in verdict.rows()]
+    return [{**row, **windows} for row in verdict.rows()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
