@@ -60,8 +60,12 @@ class Fit:
         fitted.
         """
         check_shape(points, "B N 2", name="points")
-        chosen = _polynomial(points[:, self.keypoint])  # (B, 3, 6)
-        places = np.einsum("bkt,ktd->bkd", chosen, self.weights)
+        return self.place_of(points[:, self.keypoint])
+
+    def place_of(self, chosen: np.ndarray) -> np.ndarray:
+        """The same from the keypoints of cube, target and hand alone, ``(B, 3, 2)``."""
+        check_shape(chosen, "B 3 2", name="chosen", hint="points[:, fit.keypoint] has these.")
+        places = np.einsum("bkt,ktd->bkd", _polynomial(chosen), self.weights)
         return np.asarray(np.clip(places, -FARTHEST_M, FARTHEST_M))
 
 

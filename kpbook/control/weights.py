@@ -59,7 +59,8 @@ class Networks:
         """Return what the critics expect, the smaller of the two, ``(B,)``, in rewards."""
         check_shape(actions, f"{len(read)} 3", name="actions", hint="act returns some.")
         seen = np.concatenate([read * self.scale, actions], axis=1)
-        return np.min([_through(critic, seen)[:, 0] for critic in self.critics], axis=0)
+        both = [_through(critic, seen)[:, 0] for critic in self.critics]
+        return np.asarray(np.min(both, axis=0))
 
 
 def of(agent: Any) -> Networks:

@@ -14,6 +14,7 @@ from kpbook.widgets.judge_it import JudgeIt  # noqa: E402 - after the check abov
 from kpbook.widgets.soft_argmax import SoftArgmaxPlayground  # noqa: E402 - after the check above
 from kpbook.widgets.training_film import TrainingFilm  # noqa: E402 - after the check above
 from kpbook.widgets.transport import Transport  # noqa: E402 - after the check above
+from kpbook.widgets.what_would_it_do import WhatWouldItDo  # noqa: E402 - after the check above
 
 __all__ = [
     "CameraFigure",
@@ -22,4 +23,5 @@ __all__ = [
     "SoftArgmaxPlayground",
     "TrainingFilm",
     "Transport",
+    "WhatWouldItDo",
 ]

@@ -18,7 +18,7 @@ import { INKS, SELECTED, legend } from "./marks.mjs";
 import { toStage } from "./pixels.mjs";
 import { pointOnPlane, projectPoint, resized } from "./push_scene.mjs";
 
-const STYLE = `
+export const STYLE = `
 .stage { width: 100%; aspect-ratio: 1; overflow: hidden; }
 .views { display: grid; grid-template-columns: 1fr 1fr 1fr; gap: 12px; align-content: start; }
 .views canvas { margin-bottom: 4px; }
@@ -88,7 +88,7 @@ export class FindCubeView extends AskingFigure {
   firstAnswer() {
     const { name, first, stranger } = this.network();
     const keypoints = { data: Float32Array.from(first.flat()), dims: [first.length, 2] };
-    const { network, keypoint } = this.scene.drawn;
+    const { network, keypoint } = this.scene.drawn ?? {};
     const of = sceneKey(this.firstState(name)); // the scene that this answers
     const drawn = name === network && !stranger ? { ...this.drawnByTorch, only: keypoint } : {};
     return { keypoints, of, ...drawn };
@@ -200,12 +200,16 @@ export class FindCubeView extends AskingFigure {
     ];
   }
 
+  /** What the marks over the scene mean. */
+  meanings() {
+    const said = ["cube", "target", "hand (end effector)"].map((object, k) => [k, `${object}, as its keypoint says`]);
+    return [...said, ["dot", "a keypoint"], [DISC, "the one whose heat map is shown", "chosen"]];
+  }
+
   /** Every colour and mark of the scene. */
   buildLegend() {
-    const said = ["cube", "target", "hand (end effector)"].map((object, k) => [k, `${object}, as its keypoint says`]);
-    const points = [["dot", "a keypoint"], [DISC, "the one whose heat map is shown", "chosen"]];
     const boxes = { distractor: [SWATCH, "orange box", "box"], occluder: [SWATCH, "grey wall", "wall"] };
-    const [key, more] = [legend([...KEY, ...Object.values(boxes)]), legend([...said, ...points])];
+    const [key, more] = [legend([...KEY, ...Object.values(boxes)]), legend(this.meanings())];
     const last = [...key.children].slice(KEY.length);
     this.extra = Object.fromEntries(Object.keys(boxes).map((name, k) => [name, last[k]]));
     return make("div", {}, key, more);
@@ -255,6 +259,10 @@ export class FindCubeView extends AskingFigure {
     for (const name of ["network", "yaw", "pose", "light"]) this.controls[name].set(state[name]);
     this.controls.keypoint.input.max = String(this.result.keypoints.data.length / 2 - 1);
     this.controls.keypoint.set(chosen);
+    this.showBoxes(state);
+  }
+
+  showBoxes(state) {
     for (const name of ["distractor", "occluder"]) {
       this.controls[name].set(state[name]);
       this.extra[name].classList.toggle("hidden", !state[name]);
