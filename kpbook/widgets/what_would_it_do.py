@@ -145,7 +145,7 @@ class WhatWouldItDo(CubeScene):
         side = self._sharp.example.shape[:2]
         known, tip = [*found["hand"], hand[2]], [*(hand[:2] + moved[:2]), hand[2]]
         shown = [[*seen[0], CUBE_M / 2], [*seen[1], 0.0], known, hand, tip]
-        points, _ = poses.camera.project(np.array(shown))
+        points, _ = self._sharp.camera.project(np.array(shown))
         at = to_pixels(points, side) + 0.5
         marks = "".join(ring(u, v, 7, PALETTE[k], 2) for k, (u, v) in enumerate(at[:3]))
         marks += _arrow(at[3], at[4])
