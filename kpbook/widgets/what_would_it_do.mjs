@@ -244,7 +244,7 @@ class WhatWouldItDoView extends FindCubeView {
   }
 
   meanings() {
-    const seen = ["cube, as the agent sees it", "target, as the agent sees it", "hand, as the agent knows it"];
+    const seen = ["cube, as the agent sees it", "target, as the agent sees it", "hand at rest, as the agent knows it"];
     const arrow = [ARROW, "what the agent would do; a triangle at its end: up or down as well", "arrow"];
     return [...seen.map((words, k) => [k, words]), arrow];
   }

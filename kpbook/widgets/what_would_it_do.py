@@ -28,9 +28,9 @@ TRUE_LABEL = "True places"
 STEP_M = 0.05  # what an action of 1 moves the hand in one simulator step: panda-gym's
 ARROW = "#ffb000"
 _PROMPT = (
-    "Try: drag the cube behind the hand, and choose what the agent sees with. Notice: with a "
-    "network that tracks, the arrow turns as the cube moves; with one that does not, it hardly "
-    "turns."
+    "Try: let the arm take pose 11, drag the cube behind the hand, and choose what the agent sees "
+    "with. Notice: with a network that tracks, the arrow turns as the cube moves, as long as the "
+    "cube is seen; with one that does not, it hardly turns."
 )
 
 
