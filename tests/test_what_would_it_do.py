@@ -177,7 +177,7 @@ def in_page(
 def test_the_page_reads_and_acts_as_torch_does(
     changes: dict[str, Any], world: Any, fits: Any, tmp_path: Path
 ) -> None:
-    """State vector to rounding; action and value to float16's: 2e-2 of their range at most."""
+    """State vector to rounding; action and value to float16: 1e-3 of their range was measured."""
     mapped = changes.get("state") == "keypoints"
     fit, count = fits[TRACKS] if mapped else None, 40
     file = tmp_path / "one.agent.safetensors"
@@ -196,8 +196,8 @@ def test_the_page_reads_and_acts_as_torch_does(
     actions, _ = agent.predict(observation)
     values = agent.value(observation, actions)
     assert np.ptp(actions, axis=0).min() > 0.3  # the agent is not indifferent
-    assert np.abs(page["action"] - actions).max() < 2e-2 * np.ptp(actions)
-    assert np.abs(page["value"] - values).max() < 2e-2 * np.ptp(values)
+    assert np.abs(page["action"] - actions).max() < 5e-3 * np.ptp(actions)
+    assert np.abs(page["value"] - values).max() < 5e-3 * np.ptp(values)
     # NumPy's networks are torch's, without rounding to 16 bits.
     networks = weights.of(path)
     np.testing.assert_allclose(networks.act(read), actions, rtol=0, atol=1e-5)

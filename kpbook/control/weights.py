@@ -144,19 +144,15 @@ def _from_tensors(
 
 
 def _layers(tensors: Mapping[str, torch.Tensor], *fronts: str) -> Layers:
-    """All linear layers below some names, in the order in which stable-baselines3 lists them."""
-    weights = [
-        key
+    """The linear layers whose names begin so, from first to last."""
+    numpy = {key: tensor.detach().cpu().numpy() for key, tensor in tensors.items()}
+    names = [
+        key.removesuffix(".weight")
         for front in fronts
-        for key in tensors
-        if key.startswith(front) and key.endswith("weight")
+        for key in sorted(numpy)
+        if key.startswith(front) and key.endswith(".weight")
     ]
-    weights.sort(key=lambda key: (not key.startswith(fronts[0]), key))
-    biases = (tensors[f"{key.removesuffix('weight')}bias"] for key in weights)
-    return [
-        (tensors[key].detach().cpu().numpy().T, bias.detach().cpu().numpy())
-        for key, bias in zip(weights, biases, strict=True)
-    ]
+    return [(numpy[f"{name}.weight"].T, numpy[f"{name}.bias"]) for name in names]
 
 
 def _through(layers: Layers, x: np.ndarray) -> np.ndarray:

@@ -26,15 +26,15 @@ export function fromHalf(bits) {
 export function withNetworks(agents, flat) {
   let start = 0;
   const take = (count) => flat.subarray(start, (start += count));
-  const layersOf = (sizes) =>
-    sizes.slice(1).map((m, k) => ({ weight: take(sizes[k] * m), bias: take(m), out: new Float32Array(m) }));
+  const layer = (n, m) => ({
+    weight: take(n * m), bias: take(m), out: new Float32Array(m), alive: new Int32Array(n), // inputs that are not 0
+  });
+  const layersOf = (sizes) => sizes.slice(1).map((m, k) => layer(sizes[k], m));
   return agents.map((agent) => {
     const [actor, ...critics] = agent.networks.map(layersOf);
     return { ...agent, actor, critics };
   });
 }
-
-const alive = new Int32Array(4096); // numbers of a layer that are not 0; no network is wider
 
 /**
  * A network's output, in an array of its own that the next call changes. ReLU lies between layers,
@@ -42,7 +42,7 @@ const alive = new Int32Array(4096); // numbers of a layer that are not 0; no net
  */
 function through(layers, input) {
   let x = input;
-  layers.forEach(({ weight, bias, out }, k) => {
+  layers.forEach(({ weight, bias, out, alive }, k) => {
     const m = out.length;
     let count = 0;
     for (let i = 0; i < x.length; i++) if (x[i] !== 0) alive[count++] = i;

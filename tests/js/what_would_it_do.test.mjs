@@ -83,6 +83,18 @@ test("the map moves the hand as the agent knows it", () => {
   }
 });
 
+test("the hand is where it is measured, or else where it is seen", () => {
+  const of = (hand) => {
+    const layer = (n, m) => [Array(n).fill(Array(m).fill(0)), Array(m).fill(0)];
+    const n = hand ? 10 : 6;
+    return made([layer(n, 3)], [[layer(n + 3, 1)]], { hand, relative: false, velocity: false, scale: Array(n).fill(1) });
+  };
+  const places = [[1, 1], [2, 2], [3, 3]];
+  assert.deepEqual(agent.think(of(true), places, [4, 5, 6]).hand, [4, 5]);
+  assert.deepEqual(agent.think(of(false), places, [4, 5, 6]).hand, [3, 3]);
+  assert.deepEqual(agent.think(of(false), places, [4, 5, 6]).places, places);
+});
+
 test("traits that make no sense become the first view, and there is no keypoint to choose", () => {
   const limits = { networks: ["a", "true"], poses: 3, first: { cube: [0.01, 0], target: [0, 0.1], yaw: 20 } };
   const state = figure.clean({ cube: "x", network: "c", keypoint: 4 }, limits);
