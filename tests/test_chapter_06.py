@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr, trim_mean
 
+from kpbook.control.options import Options
 from kpbook.metric import bootstrap_interval, iqm
 
 CHAPTER = "06_keypoints_as_state"
@@ -67,6 +68,30 @@ def test_rank_correlation_is_scipy_s_and_the_interval_is_ours():
     scores = rng.random(8)
     found = solution("iqm_interval")(scores, 10_000, rng)
     assert found == pytest.approx(bootstrap_interval(scores, iqm), abs=0.02)
+
+
+@pytest.mark.world  # for gymnasium
+def test_a_cube_is_carried_as_the_package_carries_it():
+    from kpbook.control.observe import Observer
+
+    rng = np.random.default_rng(0)
+    cube, hand = 0.03 * rng.normal(size=(2, 40, 2)).cumsum(axis=1)
+    unsure = rng.random(40) < 0.6
+    observer = object.__new__(Observer)
+    observer.options = Options(state="keypoints", hidden="carried")
+    ours = [np.stack([cube[0], cube[0], hand[0]])]
+    for t in range(1, 40):
+        before = np.concatenate([ours[-1], hand[t - 1][None]])[None]
+        found = np.stack([cube[t], cube[t], hand[t]])[None]
+        kept = np.array([[unsure[t], False, False]])
+        measured = np.concatenate([hand[t], np.zeros(4)])[None]
+        ours.append(observer._kept(found, kept, before, measured)[0])
+    taught = TAUGHT["carried"](cube, unsure, hand)
+    np.testing.assert_allclose(taught, np.stack(ours)[:, 0], atol=1e-12)
+    steps = np.linalg.norm(np.diff(taught - hand, axis=0), axis=-1)
+    assert 2 < (steps < 1e-9).sum() < unsure.sum()  # carried in some frames, still in others
+    held = solution("held")(cube, np.where(unsure, 2.0, 0.0), 1.0)
+    np.testing.assert_array_equal(TAUGHT["carried"](cube, unsure, hand, near=0), held)
 
 
 # -- exercises -------------------------------------------------------------------------------------

@@ -285,7 +285,7 @@ def test_a_hidden_cube_is_carried_by_a_hand_that_is_near(world, fit, hand):
     seen = observer.observe(worlds, [moved] * 3, [0, 1, 2], [False] * 3)
     if hand:
         places_m = seen["achieved_goal"][:, 3:]
-        np.testing.assert_allclose(places_m[0], cube + (0.02, -0.01), atol=1e-6)  # carried
+        np.testing.assert_allclose(places_m[0], np.add(cube, (0.02, -0.01)), atol=1e-6)
         np.testing.assert_allclose(places_m[1], cube, atol=1e-6)  # 7 cm: it stays
         assert np.abs(places_m[2] - places_m[0]).max() > 1e-3  # it is seen, and found
     for slot in (0, 1):  # catches: the target is carried, too
