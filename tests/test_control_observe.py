@@ -31,8 +31,10 @@ SEEN = {
     "true, no hand": Options(hand=False),
     "image": Options(state="true-image"),
     "image, all": Options(state="true-image", points="all", relative=False),
-    "keypoints": Options(state="keypoints", hold=True, velocity=True),
-    "keypoints, no hand": Options(state="keypoints", hand=False, reward="keypoints"),
+    "keypoints": Options(state="keypoints", hidden="held", velocity=True),
+    "keypoints, no hand": Options(
+        state="keypoints", hand=False, reward="keypoints", hidden="carried"
+    ),
     "keypoints, all": Options(state="keypoints", points="all", relative=False),
 }
 seen = pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)
@@ -231,7 +233,7 @@ def test_at_the_goal_an_episode_goes_on_unless_it_ends_there(world, ends):
 # -- hidden keypoints -----------------------------------------------------------------------------
 
 
-def hidden(fit, hold):
+def in_the_dark(fit, hidden):
     """An observer, and worlds of black frames, in which no cube is seen."""
 
     class Dark:
@@ -245,13 +247,13 @@ def hidden(fit, hold):
         def frame(self):
             return self.world.frame() * (0 if self.dark else 1)
 
-    options = dataclasses.replace(PLANE, hold=hold)
+    options = dataclasses.replace(PLANE, hidden=hidden)
     return Dark, lambda world: Observer(options, world, 2, Colours().eval(), fit)
 
 
 def test_a_keypoint_is_held_where_it_was_last_sure(world, fit):
-    for hold in (True, False):
-        Dark, make = hidden(fit, hold)
+    for hidden in ("found", "held", "carried"):  # the hand rests
+        Dark, make = in_the_dark(fit, hidden)
         observer = make(world)
         state, _ = world.reset(seed=3)
         both = [state, state]
@@ -259,10 +261,37 @@ def test_a_keypoint_is_held_where_it_was_last_sure(world, fit):
         worlds = [Dark(world, True), Dark(world, False)]
         dark = observer.observe(worlds, both, [0, 1], [False, False])["achieved_goal"][:, 3:]
         np.testing.assert_allclose(dark[1], lit[1], atol=1e-6)
-        assert (np.abs(dark[0] - lit[0]).max() < 1e-6) == hold
+        assert (np.abs(dark[0] - lit[0]).max() < 1e-6) == (hidden != "found")
         # ... and not into the next episode
         new = observer.observe(worlds, both, [0, 1], [True, True])["achieved_goal"][:, 3:]
         assert np.abs(new[0] - lit[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("hand", [True, False])
+def test_a_hidden_cube_is_carried_by_a_hand_that_is_near(world, fit, hand):
+    Dark, _ = in_the_dark(fit, "carried")
+    options = dataclasses.replace(PLANE, hidden="carried", hand=hand)
+    observer = Observer(options, world, 3, Colours().eval(), fit)
+    state, _ = world.reset(seed=3)
+    observer.observe([world] * 3, [state] * 3, [0, 1, 2], [True] * 3)
+    cube, target, *_ = before = np.array([[0.1, 0.0], [-0.1, 0.1], [0.0, 0.0], [0.0, 0.0]])
+    observer.memory[:] = before
+    for slot, away in enumerate((0.05, 0.07, 0.05)):  # the hand was so far from the cube
+        observer.memory[slot, -1] = cube - [away, 0]
+    now = cube - [0.03, 0.01]
+    moved = {key: value.copy() for key, value in state.items()}
+    moved["observation"][:2] = now
+    worlds = [Dark(world, True), Dark(world, True), world]
+    seen = observer.observe(worlds, [moved] * 3, [0, 1, 2], [False] * 3)
+    if hand:
+        places_m = seen["achieved_goal"][:, 3:]
+        np.testing.assert_allclose(places_m[0], np.add(cube, (0.02, -0.01)), atol=1e-6)
+        np.testing.assert_allclose(places_m[1], cube, atol=1e-6)  # 7 cm: it stays
+        assert np.abs(places_m[2] - places_m[0]).max() > 1e-3  # it is seen, and found
+    for slot in (0, 1):  # catches: the target is carried, too
+        np.testing.assert_allclose(seen["desired_goal"][slot, 3:], target, atol=1e-6)
+    hands = observer.memory[:, -1]
+    np.testing.assert_allclose(hands, [now] * 3 if hand else observer.memory[:, 2], atol=1e-9)
 
 
 # -- rewards --------------------------------------------------------------------------------------
@@ -331,7 +360,8 @@ def test_a_policy_on_keypoints_reads_no_true_place(world, fit):  # catches: a le
     [
         ({"state": "all"}, f"one of {', '.join(repr(s) for s in STATES)}"),
         ({"state": "full", "hand": False}, "hand=False, expected True"),
-        ({"hold": True}, "hold=True, expected False without keypoints"),
+        ({"hidden": "held"}, "hidden='held', expected 'found' without keypoints"),
+        ({"hidden": "hold"}, "hidden: got 'hold'.*Did you mean 'held'"),
         ({"points": "all"}, "relative=True, expected False with points='all'"),
         ({"reward": "keypoints"}, "another reward without state='keypoints'"),
         ({"repeat": 3}, "50 steps with actions of 3, expected a multiple"),

@@ -225,7 +225,7 @@ def test_a_finished_run_is_read_and_another_one_refused(tmp_path, whole):
 
 @pytest.mark.slow
 def test_keypoints_train_too_and_both_successes_are_told(tmp_path):
-    changes = {"state": "keypoints", "hold": True, "velocity": True, "reward": "keypoints"}
+    changes = {"state": "keypoints", "hidden": "carried", "velocity": True, "reward": "keypoints"}
     trained = train(tmp_path, changes, extractor=Colours().eval())
     assert {"success", "success_by_keypoints"} <= set(trained.curve[-1])
     assert trained.fit.keypoint[:2].tolist() == [0, 1]

@@ -460,3 +460,24 @@ def test_a_seed_may_be_numpys(seed):
     x = np.arange(6.0)
     ends = [statistics.bootstrap_interval(x, seed=s) for s in (seed, 3)]
     assert ends[0] == ends[1]
+
+
+#: What rliable 1.2.0 says, ``get_interval_estimates`` of ``aggregate_iqm``, 20,000 samples:
+#: scores of runs, interquartile mean, interval. (It does not import with pandas 3, so it is no
+#: dependency of the tests.)
+RLIABLE = [
+    ([0.597, 0.407, 0.716, 0.598, 0.547], 0.5806666666666667, (0.4536667, 0.6766667)),
+    ([0.783, 0.866, 0.809, 0.632, 0.468, 0.3], 0.673, (0.426, 0.82325)),
+    (
+        [0.491, 0.793, 0.881, 0.891, 0.363, 0.482, 0.743, 0.862, 0.662, 0.856],
+        0.7345,
+        (0.56, 0.8523333),
+    ),
+]
+
+
+@pytest.mark.parametrize(("scores", "middle", "interval"), RLIABLE)
+def test_the_interval_of_the_interquartile_mean_is_rliables(scores, middle, interval):
+    assert statistics.iqm(scores) == pytest.approx(middle, rel=1e-12)
+    ours = statistics.bootstrap_interval(scores, statistics.iqm, draws=20_000)
+    assert ours == pytest.approx(interval, abs=0.01)  # both draw at random

@@ -46,6 +46,7 @@ except ImportError:
     raise
 
 NEAR_M = 0.05  # panda-gym's: the cube has met the goal when it is nearer than this
+CARRIED_M = 0.06  # a hidden cube whose middle is nearer to the hand goes with it
 _OFF_IMAGE = 2.0  # image coordinates of a true point are cut off here; a keypoint reaches 1.1
 _COLUMNS = {"simulator": slice(0, 3), "true": slice(0, 2), "keypoints": slice(3, 5)}
 _SHARES = ("physics", "drawing", "network")
@@ -127,7 +128,8 @@ class Observer:
         }
         of_goal = [1.0 if self._in_image else 1 / options.unit_m] * (2 * options.goals)
         self.scale = np.concatenate([*scales, of_goal, of_goal * options.relative])
-        self.memory = np.zeros((slots, self._count(), 2))  # points of the last observation
+        #: Points of the last observation, and after them the hand.
+        self.memory = np.zeros((slots, self._count() + 1, 2))
 
     def observe(
         self,
@@ -151,9 +153,10 @@ class Observer:
         rows, new = np.asarray(slots), np.asarray(first, dtype=bool)
         state = {key: np.stack([s[key] for s in states]) for key in states[0]}
         points = self._points(worlds, state, rows, new)  # (B, P, 2)
-        before = np.where(new[:, None, None], points, self.memory[rows])
-        self.memory[rows] = points
+        before = np.where(new[:, None, None], points, self.memory[rows, :-1])
         hand = state["observation"][:, :6]
+        at = self._of_hand(points, hand)
+        self.memory[rows] = np.concatenate([points, at[:, None]], axis=1)
         if o.state == "full":
             parts = [state["observation"]]
         elif o.points == "all":
@@ -161,7 +164,7 @@ class Observer:
         else:
             parts = [points[:, 0], hand if o.hand else points[:, 2]]
         if o.relative:
-            parts.append(points[:, 0] - self._of_hand(points, hand))
+            parts.append(points[:, 0] - at)
         if o.velocity:
             parts.append((points - before).reshape(len(points), -1))
         made = {"observation": np.concatenate(parts, axis=1)}
@@ -287,11 +290,23 @@ class Observer:
         else:
             found, widths = find(self.extractor, pictures)
             points = self.fit.place(found)
-            if o.hold:
+            if o.hidden != "found":
                 unsure = widths[:, self.fit.keypoint] > self.fit.spread
                 kept = unsure & ~new[:, None]
-                points = np.where(kept[..., None], self.memory[rows], points)
+                hand = state["observation"][:, :6]
+                points = self._kept(points, kept, self.memory[rows], hand)
         self.clock.stop("network")
+        return points
+
+    def _kept(
+        self, points: np.ndarray, kept: np.ndarray, before: np.ndarray, hand: np.ndarray
+    ) -> np.ndarray:
+        """Points ``(B, 3, 2)``, of which some ``(B, 3)`` are those of before."""
+        points = np.where(kept[..., None], before[:, :-1], points)
+        if self.options.hidden == "carried":
+            cube, then, now = before[:, 0], before[:, -1], self._of_hand(points, hand)
+            carried = kept[:, 0] & (np.linalg.norm(cube - then, axis=-1) < CARRIED_M)
+            points[:, 0] += np.where(carried[:, None], now - then, 0)
         return points
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from kpbook._checks import check_choice, check_flag, check_integer, check_positi
 STATES = ("full", "true", "true-image", "keypoints")
 REWARDS = ("simulator", "true", "keypoints")
 POINTS = ("objects", "all")
+HIDDEN = ("found", "held", "carried")
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,12 @@ class Options:
         relative: Add the cube's place relative to the hand's. (The goal's relative to the cube's
             is :func:`policy_input`'s.) Not with all points.
         velocity: Add how far each point moved since the last observation; 0 at first.
-        hold: Keep a keypoint where it last was sure while its heat map is wider than
+        hidden: What becomes of a keypoint while its heat map is wider than
             :attr:`kpbook.control.places.Fit.spread`: the object is hidden then, or the network in
-            doubt. What it finds first in an episode, it takes.
+            doubt. ``"found"``: it is where the network says. ``"held"``: it stays where it last
+            was sure. ``"carried"``: so do target and hand, but the cube goes where the hand goes
+            while that is within 6 cm: what hides a cube on this table pushes it. What is found
+            first in an episode is taken in any case.
         reward: 0 if the cube is within 5 cm of the goal, else -1, by the ``"simulator"`` (in
             space), by the ``"true"`` points (on the table) or by the ``"keypoints"``.
         unit_m: Metres that a policy reads as 1: places on the table, and differences of them, are
@@ -49,7 +53,7 @@ class Options:
     points: str = "objects"
     relative: bool = True
     velocity: bool = False
-    hold: bool = False
+    hidden: str = "found"
     reward: str = "simulator"
     unit_m: float = 0.2
     repeat: int = 2
@@ -60,7 +64,8 @@ class Options:
         check_choice(self.state, STATES, name="state")
         check_choice(self.points, POINTS, name="points")
         check_choice(self.reward, REWARDS, name="reward")
-        for name in ("hand", "relative", "velocity", "hold", "ends"):
+        check_choice(self.hidden, HIDDEN, name="hidden")
+        for name in ("hand", "relative", "velocity", "ends"):
             check_flag(getattr(self, name), name=name)
         check_positive(self.unit_m, name="unit_m", hint="In metres.")
         check_integer(self.repeat, name="repeat", minimum=1)
@@ -70,7 +75,11 @@ class Options:
             raise ValueError(complain("steps", got, "a multiple of repeat"))
         for off, got, expected in (
             (self.state == "full" and not self.hand, "hand=False", "True: the full state has it"),
-            (self.hold and not self.mapped, "hold=True", "False without keypoints of objects"),
+            (
+                self.hidden != "found" and not self.mapped,
+                f"hidden={self.hidden!r}",
+                "'found' without keypoints of objects",
+            ),
             (self.points == "all" and self.relative, "relative=True", "False with points='all'"),
             (self.points == "all" and self.state == "full", "points='all'", "'objects' with full"),
             (
