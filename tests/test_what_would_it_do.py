@@ -46,7 +46,7 @@ READ: dict[str, dict[str, Any]] = {
     "true": {},
     "true, no hand": {"hand": False},
     "true, absolute": {"relative": False, "unit_m": 1.0},
-    "keypoints": {"state": "keypoints", "hold": True, "velocity": True},
+    "keypoints": {"state": "keypoints", "hidden": "carried", "velocity": True},
     "keypoints, no hand": {"state": "keypoints", "hand": False, "reward": "keypoints"},
     "keypoints, absolute": {"state": "keypoints", "hand": False, "relative": False},
 }
@@ -136,7 +136,7 @@ def first_seen(observer: Observer, states: list[Any], frames: np.ndarray) -> dic
     """The first observation of an episode in each scene, whose picture is given."""
     worlds = [SimpleNamespace(frame=lambda f=frame: f) for frame in frames]
     slots = range(len(states))
-    observer.memory = np.zeros((len(states), 3, 2))
+    observer.memory = np.zeros((len(states), *observer.memory.shape[1:]))
     return observer.observe(worlds, states, slots, [True] * len(states))
 
 
