@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from kpbook import _checks
+from kpbook import _checks, runs, zoo
 from kpbook.control.configurations import CONFIGURATIONS, configuration
 from kpbook.control.observe import NEAR_M
 
@@ -303,6 +303,20 @@ def test_a_file_that_is_no_whole_agent_is_refused(tmp_path, whole):
     train(tmp_path)
     with pytest.raises(ValueError, match="got a checkpoint of a run, expected an agent"):
         agents.load(next(tmp_path.glob("agent.step*")))
+
+
+@pytest.mark.slow
+def test_the_agents_that_ship_push_the_cube():
+    for name, path in agents.shipped().items():
+        found = agents.load(path)
+        options = found.configuration.but(ends=True).options
+        extractor = None if name == "true" else zoo.load(name)
+        env = PushVec(PushWorld, 5, options, 77, extractor, found.fit)
+        assert sac.success(found, env, 20)["success"] >= 0.7, name
+        env.close()
+        record = runs.load(path.parent / f"{name}.json")
+        assert record.results[-1]["success"] >= 0.8
+        assert record.name == found.name
 
 
 # -- settings -------------------------------------------------------------------------------------

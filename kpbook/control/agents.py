@@ -129,7 +129,7 @@ def load(path: str | Path) -> Agent:
 
 
 def shipped() -> dict[str, Path]:
-    """Return the files of the agents that ship with the package, by name.
+    """Return the files of the agents that ship with the package, by name; beside each its record.
 
     ``"true"`` saw the true places; any other name is that of the network of :mod:`kpbook.zoo`
     through which an agent saw.
