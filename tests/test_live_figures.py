@@ -43,7 +43,6 @@ PAGES = {
         {"judging": "frame", "judging-2": "mu", "judging-3": "keypoint"}, 150, "dotted"
     ),
     "book/05_transporter": Page({"transport": "target-ball"}, 75, "source and target, 10 steps"),
-    "book/06_keypoints_as_state": Page({"what-would-it-do": "cube"}, 260, "It would move the hand"),
     "book/judge_your_own": Page({"judging": "mu"}, 150, "dotted"),
 }
 EACH = [(page, name) for page, about in PAGES.items() for name in about.figures]
