@@ -31,7 +31,8 @@ class Options:
             :attr:`kpbook.control.places.Fit.spread`: the object is hidden then, or the network in
             doubt. ``"found"``: it is where the network says. ``"held"``: it stays where it last
             was sure. ``"carried"``: so do target and hand, but the cube goes where the hand goes
-            while that is within 6 cm: what hides a cube on this table pushes it. What is found
+            while that is within 6 cm: what hides a cube often pushes it. (A hand that passes high
+            above one carries it wrongly.) What is found
             first in an episode is taken in any case.
         reward: 0 if the cube is within 5 cm of the goal, else -1, by the ``"simulator"`` (in
             space), by the ``"true"`` points (on the table) or by the ``"keypoints"``.
